@@ -1,0 +1,261 @@
+"""The things that the gateway is about, as frozen values. Words are those of docs/architecture.md.
+
+Times are aware datetimes in UTC; durations are milliseconds as floats; money is US dollars; token counts are ints.
+A message's `body` is its wire form as JSON bytes: it is stored and sent on as it is, and parsed only where it must be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Scope(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+class Status(StrEnum):
+    """How a turn, and with it each of its messages, ended."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"  # the client or the provider left in the middle of the reply
+    FAILED = "failed"  # no reply at all: kept for the record, never injected
+
+
+# ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A bearer credential of one user. `hash` is all that is kept of its secret."""
+
+    id: str
+    user: User
+    name: str | None
+    scopes: frozenset[Scope]
+    hash: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def is_usable(self, now: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking: the result of authenticating a request."""
+
+    user_id: str
+    user_name: str
+    key_id: str
+    scopes: frozenset[Scope]
+
+
+# ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A stored conversation. Counters are kept by the store as turns are closed, never computed by reading."""
+
+    id: str
+    user_id: str
+    name: str | None
+    model: str | None
+    max_history_messages: int
+    instructions: tuple[bytes, ...]
+    """The pinned system and developer messages, each as wire JSON."""
+    metadata: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    message_count: int = 0
+    failed_count: int = 0
+    """Of the messages, those of failed turns, which are never injected."""
+    total_tokens: int = 0
+    last_seq: int = 0
+    """The `seq` of the newest message; 0 in an empty session."""
+    exchange_seq: int = 0
+    """The `seq` of the newest user message that can be injected, where the newest exchange starts; 0 if none."""
+    epoch: int = 0
+    """Raised whenever stored messages change otherwise than by appending."""
+    last_message_at: datetime | None = None
+    archived_at: datetime | None = None
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanges:
+    """What an update sets; a field that is not in `fields` keeps its value."""
+
+    fields: frozenset[str]
+    name: str | None = None
+    model: str | None = None
+    max_history_messages: int = 0
+    instructions: tuple[bytes, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryMessage:
+    """A stored message as a window needs it."""
+
+    seq: int
+    role: str
+    body: bytes
+    tokens: int
+    encoding: str
+    status: Status = Status.COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message about to be stored; the store gives it its `seq`."""
+
+    id: str
+    role: str
+    body: bytes
+    tokens: int
+    encoding: str
+    """Name of the tiktoken encoding that `tokens` was counted with."""
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    model: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as the sessions API shows it."""
+
+    id: str
+    seq: int
+    turn_id: str
+    role: str
+    body: bytes
+    tokens: int
+    status: Status
+    created_at: datetime
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    model: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+# ── what it cost ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    reasoning_tokens: int = 0
+    """Of the completion's tokens, those that the model spent on reasoning."""
+    estimated: bool = False
+    """True where the provider reported nothing and the counts are our own."""
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One provider call."""
+
+    turn_id: str
+    request_id: str
+    user_id: str
+    key_id: str
+    session_id: str | None
+    model: str
+    """What the client asked for."""
+    provider: str
+    provider_model: str
+    """What the provider was asked for."""
+    stream: bool
+    status: Status
+    created_at: datetime
+    usage: Usage = Usage()
+    cost: float | None = None
+    """None where the model's prices are not known."""
+    finish_reason: str | None = None
+    error_status: int | None = None
+    error_code: str | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_ms: float | None = None
+    """The gateway's own time, up to the moment that the turn was closed."""
+    history_messages: int = 0
+    history_tokens: int = 0
+    history_trimmed: int = 0
+
+
+# ── where it goes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars a token."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        """Reasoning tokens are part of the completion's; cached ones are part of the prompt's, at their own price."""
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        return fresh * self.input + usage.cached_tokens * cached_price + usage.completion_tokens * self.output
+
+
+class Via(StrEnum):
+    """Which adapter serves a deployment."""
+
+    DIRECT = "direct"
+    LITELLM = "litellm"
+    ECHO = "echo"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `read` is the longest silence, between two events of a stream too; `total` bounds the whole call."""
+
+    connect: float = 10.0
+    read: float = 300.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model entry made concrete: everything about it that is the server's to say and never the client's."""
+
+    name: str
+    """What clients send as `model`."""
+    via: Via
+    provider: str
+    """litellm's name of the provider: `openai`, `anthropic`, …"""
+    model: str
+    """What the adapter is to ask for: litellm's id for litellm, the upstream's own id on the direct path."""
+    context_window: int
+    reply_reserve: int
+    """Tokens kept free for the reply where the request names no limit."""
+    encoding: str
+    """tiktoken's name of the encoding that messages for this model are counted with."""
+    exact: bool
+    """False where the encoding is an estimate, to be corrected by what the provider reports."""
+    api_base: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    prices: Prices | None = None
+    allow_params: frozenset[str] = frozenset()
+    timeouts: Timeouts = Timeouts()

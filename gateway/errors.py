@@ -1,0 +1,157 @@
+"""Every error that the gateway raises on purpose.
+
+    GatewayError                 has an HTTP status and OpenAI's {message, type, param, code}
+    ├── InvalidRequest           400  the body, a field or a setting is wrong
+    │   └── ContextLengthExceeded
+    ├── AuthenticationFailed     401  no key, or one that is not (any longer) valid
+    ├── PermissionDenied         403  a valid key without the scope
+    ├── NotFound                 404  route, model, session or key
+    ├── MethodNotAllowed         405
+    ├── Conflict                 409  session locked or archived
+    ├── PayloadTooLarge          413
+    ├── StorageUnavailable       503  the database does not answer
+    ├── ShuttingDown             503
+    ├── ProviderError            the provider answered with an error: its status, body and headers go through
+    ├── ProviderBroken           502  it could not be reached, or sent what is not its protocol
+    └── ProviderTimeout          504
+
+Adapters translate foreign exceptions at their edge (`raise … from exc`); an exception's own text never reaches a
+client.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class GatewayError(Exception):
+    """An error with the HTTP status and the body that the client is to see."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code if code is not None else type(self).code
+        self.headers: Mapping[str, str] = headers or {}
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error body: all four fields are always there."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class AuthenticationFailed(GatewayError):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(GatewayError):
+    status = 403
+    type = "invalid_request_error"
+    code = "insufficient_permissions"
+
+
+class NotFound(GatewayError):
+    status = 404
+    type = "invalid_request_error"
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class Conflict(GatewayError):
+    status = 409
+    type = "invalid_request_error"
+
+
+class PayloadTooLarge(GatewayError):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class StorageUnavailable(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "storage_unavailable"
+
+    def __init__(self, message: str = "The gateway's database does not answer. Try again shortly.") -> None:
+        super().__init__(message, headers={"retry-after": "1"})
+
+
+class ShuttingDown(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "shutting_down"
+
+    def __init__(self) -> None:
+        super().__init__("This gateway is shutting down. Try again.", headers={"retry-after": "1"})
+
+
+class ProviderError(GatewayError):
+    """The provider answered with an error of its own.
+
+    Only what the provider itself put into its error body is passed on: never the text of an exception, which may
+    hold messages, addresses or credentials.
+    """
+
+    type = "provider_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        type: str | None = None,  # noqa: A002 - OpenAI's word
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, param=param, headers=headers)
+        self.status = status
+        if type is not None:
+            self.type = type
+
+
+class ProviderBroken(GatewayError):
+    status = 502
+    type = "provider_error"
+    code = "provider_unavailable"
+
+
+class ProviderTimeout(GatewayError):
+    status = 504
+    type = "provider_error"
+    code = "provider_timeout"
+
+
+def session_not_found(session_id: str) -> NotFound:
+    """One answer for an unknown, a deleted and somebody else's session: nobody learns which it is."""
+    return NotFound(
+        f"Session {session_id!r} was not found. Create it with POST /chat/sessions, "
+        "or set sessions.auto_create to have it created by its first use.",
+        code="session_not_found",
+        param="session_id",
+    )

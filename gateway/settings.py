@@ -1,0 +1,262 @@
+"""gateway.yaml and the environment → frozen settings.
+
+Order: a `GATEWAY_` variable (the setting's path joined by `__`: `GATEWAY_SERVER__PORT`) beats the file, which beats the
+defaults written here. `${NAME}` inside the file is replaced by the environment's value. Every mistake is
+reported at once, with its path and what would be allowed.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+MAX_HISTORY_MESSAGES = 1000
+"""The most history messages that a session or a request may ask for."""
+
+NEVER_FROM_CLIENTS = frozenset(
+    """
+    model messages stream stream_options api_base base_url api_key api_type api_version organization extra_body
+    extra_headers extra_query headers custom_llm_provider mock_response mock_tool_calls mock_timeout mock_delay
+    fallbacks context_window_fallback_dict content_policy_fallbacks model_list num_retries max_retries
+    retry_strategy timeout request_timeout stream_timeout client http_client shared_session aws_access_key_id
+    aws_secret_access_key aws_session_token aws_region_name aws_bedrock_runtime_endpoint aws_sts_endpoint
+    aws_web_identity_token vertex_credentials vertex_project vertex_location azure_ad_token
+    azure_ad_token_provider litellm_params proxy_server_request caching cache cache_key litellm_call_id
+    litellm_logging_obj litellm_metadata logger_fn verbose input_cost_per_token output_cost_per_token
+    acompletion deployment_id drop_params additional_drop_params preset_cache_key user_continue_message
+    ssl_verify session_id
+    """.split()
+)
+"""Fields that steer the gateway or litellm itself, not the model: `allow_params` cannot let them through."""
+
+
+class SettingsError(Exception):
+    """Something in gateway.yaml or the environment is wrong; the text lists every mistake."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Frozen):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
+    max_body_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="a larger request body is answered with 413")
+    shutdown_timeout: float = Field(30.0, ge=0, le=3600, description="seconds that running turns get after SIGTERM")
+
+
+class StorageSettings(_Frozen):
+    url: str = Field("sqlite:///./data/gateway.db", description="sqlite:///PATH, or memory: to keep nothing")
+    timeout: float = Field(
+        2.0, gt=0, le=60, description="seconds that the database may take to answer before a caller gets 503"
+    )
+    cache_bytes: int = Field(64 * 1024 * 1024, ge=0, description="memory for recent windows")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if (url.startswith("sqlite:///") and len(url) > len("sqlite:///")) or url == "memory:":
+            return url
+        raise ValueError("must be sqlite:///PATH or memory:")
+
+
+class AuthSettings(_Frozen):
+    pepper: SecretStr | None = Field(None, description="keys are stored as HMAC-SHA-256 with it, else as SHA-256")
+    cache_seconds: float = Field(
+        5.0, ge=0, le=5, description="how long a key found valid is believed; also the longest a revoked one works"
+    )
+
+
+class SessionSettings(_Frozen):
+    auto_create: bool = Field(False, description="an unknown session_id is created for its caller instead of a 404")
+    max_history_messages: int = Field(
+        20, ge=0, le=MAX_HISTORY_MESSAGES, description="history messages injected where a session does not say"
+    )
+    lock_timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds that a turn waits for another one of its session before a 409"
+    )
+    on_disconnect: Literal["cancel", "complete"] = Field(
+        "cancel", description="whether a reply whose client has left is stopped or brought to its end"
+    )
+    safety_margin: int = Field(64, ge=0, le=100_000, description="tokens of the context window left unused")
+
+
+class ProviderSettings(_Frozen):
+    connect_timeout: float = Field(10.0, gt=0, le=600, description="seconds")
+    read_timeout: float = Field(300.0, gt=0, le=3600, description="seconds of silence, within a stream too")
+    total_timeout: float = Field(600.0, gt=0, le=7200, description="seconds for one whole call")
+    max_connections: int = Field(1000, ge=1, le=100_000, description="open connections to all upstreams together")
+
+
+class LoggingSettings(_Frozen):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
+
+
+class ModelSettings(_Frozen):
+    """One entry under `models`."""
+
+    name: str = Field(min_length=1, max_length=256, description='what clients send as "model"; "*" is any litellm id')
+    model: str = Field(min_length=1, max_length=256, description='litellm\'s id, "echo", or "*"')
+    api_base: str | None = Field(None, pattern=r"^https?://", description="the upstream's base URL, with its /v1")
+    api_key: SecretStr | None = Field(None, description="else the provider's own environment variable is read")
+    via: Literal["auto", "litellm", "direct"] = Field(
+        "auto", description="auto: direct where the upstream speaks OpenAI's wire, else litellm"
+    )
+    context_window: int | None = Field(None, ge=256, description="tokens; where litellm's map is wrong or silent")
+    reply_reserve: int | None = Field(
+        None, ge=1, description="tokens kept free for the reply where a request sets no limit"
+    )
+    encoding: Literal["o200k_base", "cl100k_base", "p50k_base"] | None = Field(
+        None, description="tiktoken encoding to count with"
+    )
+    input_cost_per_token: float | None = Field(None, ge=0, description="US dollars")
+    output_cost_per_token: float | None = Field(None, ge=0, description="US dollars")
+    allow_params: frozenset[str] = Field(
+        default=frozenset(), description="request fields beyond OpenAI's that are passed on to this model"
+    )
+
+    @field_validator("allow_params")
+    @classmethod
+    def _harmless(cls, names: frozenset[str]) -> frozenset[str]:
+        if bad := sorted(names & NEVER_FROM_CLIENTS):
+            raise ValueError(f"{', '.join(bad)} cannot be left to clients")
+        return names
+
+    @model_validator(mode="after")
+    def _star_is_star(self) -> "ModelSettings":
+        if (self.name == "*") != (self.model == "*"):
+            raise ValueError('name "*" goes with model "*", and only with it')
+        return self
+
+
+_DEFAULT_MODELS = (ModelSettings(name="echo", model="echo"), ModelSettings(name="*", model="*"))
+
+
+class Settings(BaseSettings):
+    """Everything that gateway.yaml can hold."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    auth: AuthSettings = AuthSettings()
+    sessions: SessionSettings = SessionSettings()
+    providers: ProviderSettings = ProviderSettings()
+    logging: LoggingSettings = LoggingSettings()
+    models: tuple[ModelSettings, ...] = _DEFAULT_MODELS
+
+    @field_validator("models")
+    @classmethod
+    def _names_once(cls, models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+        if not models:
+            raise ValueError("at least one model is needed")
+        names = [model.name for model in models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: each name may be used once")
+        return models
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first: what is passed in comes from the file. No .env, no secrets directory."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings from `path`, else $GATEWAY_CONFIG, else ./gateway.yaml if it is there, else defaults alone.
+
+    Raises SettingsError, with one line a mistake.
+    """
+    named = path or (Path(value) if (value := os.environ.get("GATEWAY_CONFIG")) else None)
+    source = named or Path("gateway.yaml")
+    if named is not None and not source.is_file():
+        raise SettingsError(f"{source}: there is no such file")
+    content = _read_yaml(source) if source.is_file() else {}
+    return parse_settings(content, source=str(source))
+
+
+def parse_settings(content: Mapping[str, Any], *, source: str = "settings") -> Settings:
+    """Settings from a parsed file and the environment. Raises SettingsError."""
+    missing: list[str] = []
+    expanded = _expand(content, (), missing)
+    unknown = [f"{name}: no such setting" for name in _unknown_variables()]
+    try:
+        settings = Settings(**expanded)
+    except ValidationError as exc:
+        problems = [f"{_path(error['loc'])}: {_explain(error)}" for error in exc.errors(include_input=False)]
+        raise SettingsError("\n".join([f"{source} is not valid:", *_indent(missing + problems + unknown)])) from None
+    if missing or unknown:
+        raise SettingsError("\n".join([f"{source} is not valid:", *_indent(missing + unknown)]))
+    return settings
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise SettingsError(f"{path} cannot be read: {exc}") from exc
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(f"{path}: the top level must be a mapping such as `server: …`")
+    return content
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _expand(value: Any, path: tuple[str | int, ...], missing: list[str]) -> Any:
+    """Replace `${NAME}` and `${NAME:-default}`; a name that is not set and has no default is a mistake."""
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if (found := os.environ.get(name)) is not None:
+            return found
+        if default is None:
+            missing.append(f"{_path(path)}: the environment variable {name} is not set")
+        return default or ""
+
+    if isinstance(value, dict):
+        return {key: _expand(item, (*path, key), missing) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, (*path, index), missing) for index, item in enumerate(value)]
+    return _VARIABLE.sub(replace, value) if isinstance(value, str) else value
+
+
+def _unknown_variables() -> list[str]:
+    """GATEWAY_GROUP__… variables of no known group: pydantic-settings reads past them without a word.
+
+    Names without `__` are left alone: Kubernetes makes GATEWAY_PORT and the like for a service named "gateway".
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    names = [name for name in os.environ if name.upper().startswith("GATEWAY_") and "__" in name]
+    return sorted(name for name in names if name.upper().removeprefix("GATEWAY_").split("__")[0] not in known)
+
+
+def _explain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "no such setting"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "settings"
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
