@@ -134,8 +134,8 @@ class Store(Protocol):
         """Write it all or nothing. Returns the `seq` of the first message appended, 0 if there was none.
 
         Session counters: `message_count` and `total_tokens` grow (and `failed_count`, if the turn failed), `last_seq`
-        follows, `exchange_seq` becomes the seq of the last message of role `user` unless the turn failed, `last_message_at` and `updated_at` become the entry's
-        time. A session deleted meanwhile is still written to.
+        follows, `exchange_seq` becomes the seq of the last message of role `user` unless the turn failed or had none,
+        `last_message_at` and `updated_at` become the entry's time. A session deleted meanwhile is still written to.
         """
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
