@@ -1,0 +1,181 @@
+"""Stored messages as a window needs them, and the exchanges that they form.
+
+Invariant: the body of a Remembered is a message that a provider takes, and differs from the stored bytes only where
+those would be refused: half a tool call, the sound of a spoken reply, audio that the provider has forgotten.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from gateway.domain import HistoryMessage, Status
+
+_CALL_FIELDS = ("tool_calls", "function_call")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a window needs of one stored message, derived once."""
+
+    seq: int
+    role: str
+    body: bytes
+    """The wire JSON to send."""
+    tokens: int
+    encoding: str
+    calls: tuple[str, ...] = ()
+    """Ids of the tool calls that this message makes."""
+    answers: str | None = None
+    """Id of the tool call that this message answers."""
+    expires_at: float | None = None
+    """When the provider forgets the audio that `body` refers to, in seconds since 1970; None if it refers to none."""
+    afterwards: bytes | None = None
+    """The wire JSON to send from then on; None if nothing of the message is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """From one user message up to the next: the unit that goes into a window whole or not at all."""
+
+    messages: Sequence[Remembered]
+    tokens: int
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+# ── one message ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
+    """Make a stored message ready to be sent again; None if nothing of it can be.
+
+    The body goes back byte for byte, but for three kinds of reply: one that was cut off loses its tool calls, which may
+    be half; audio goes back as its id, which is all that OpenAI takes; and as its transcript once `now` (seconds since
+    1970) has passed the audio's `expires_at`. `tokens` stay those of the stored message.
+    """
+    if message.status is Status.FAILED:
+        return None
+    kept = Remembered(message.seq, message.role, message.body, message.tokens, message.encoding)
+    if message.role == "tool":
+        return replace(kept, answers=_string(_parse(message.body).get("tool_call_id")))
+    if message.role != "assistant":
+        return kept
+    if message.status is Status.INCOMPLETE:
+        return _incomplete(kept)
+    # Bytes are searched before any parsing: most replies are plain text. A hit inside a text only costs the parsing.
+    if b'"tool_calls"' in message.body:
+        kept = replace(kept, calls=_call_ids(_parse(message.body)))
+    if b'"audio"' in message.body:
+        return _aged(_spoken(kept), now)
+    return kept
+
+
+def renew(messages: Sequence[Remembered], now: float) -> Sequence[Remembered]:
+    """The messages as they are to be sent at `now`, for those that were remembered a while ago.
+
+    The very same sequence, unless some audio has expired since.
+    """
+    if all(message.expires_at is None or now < message.expires_at for message in messages):
+        return messages
+    return [aged for message in messages if (aged := _aged(message, now)) is not None]
+
+
+def without_calls(message: Remembered) -> Remembered | None:
+    """The message without its tool calls; None if nothing else of it can be sent."""
+    body = _uncalled(message.body)
+    if body is None:
+        return None
+    afterwards = None if message.afterwards is None else _uncalled(message.afterwards)
+    return replace(message, body=body, afterwards=afterwards, calls=())
+
+
+def _incomplete(message: Remembered) -> Remembered | None:
+    """A reply that was cut off: its text, without tool calls and without audio that was never finished."""
+    reply = _parse(message.body)
+    whole = _without_audio({name: value for name, value in reply.items() if name not in _CALL_FIELDS})
+    if not _is_sendable(whole):
+        return None
+    return message if whole == reply else replace(message, body=orjson.dumps(whole))
+
+
+def _spoken(message: Remembered) -> Remembered:
+    """A reply with audio: its id now, its transcript later. Unchanged if `audio` is only a word in its text."""
+    reply = _parse(message.body)
+    audio = reply.get("audio")
+    if not isinstance(audio, dict) or "id" not in audio:
+        return message
+    reference, expires_at = {"id": audio["id"]}, audio.get("expires_at")
+    later = _without_audio(reply)
+    return replace(
+        message,
+        body=message.body if audio == reference else orjson.dumps({**reply, "audio": reference}),
+        expires_at=expires_at if isinstance(expires_at, int | float) else None,
+        afterwards=orjson.dumps(later) if _is_sendable(later) else None,
+    )
+
+
+def _aged(message: Remembered, now: float) -> Remembered | None:
+    if message.expires_at is None or now < message.expires_at:
+        return message
+    if message.afterwards is None:
+        return None
+    return replace(message, body=message.afterwards, expires_at=None, afterwards=None)
+
+
+def _without_audio(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply with its audio's transcript as content, unless it has content of its own."""
+    audio = reply.get("audio")
+    if not isinstance(audio, dict):
+        return reply
+    rest = {name: value for name, value in reply.items() if name != "audio"}
+    if not rest.get("content") and audio.get("transcript"):
+        rest["content"] = audio["transcript"]
+    return rest
+
+
+def _uncalled(body: bytes) -> bytes | None:
+    """The wire JSON without tool calls; None if nothing is left to send."""
+    rest = {name: value for name, value in _parse(body).items() if name != "tool_calls"}
+    return orjson.dumps(rest) if _is_sendable(rest) or rest.get("audio") else None
+
+
+def _is_sendable(reply: dict[str, Any]) -> bool:
+    """An assistant's message without any of these is refused."""
+    return any(reply.get(name) for name in ("content", "refusal", *_CALL_FIELDS))
+
+
+def _call_ids(reply: dict[str, Any]) -> tuple[str, ...]:
+    calls = reply.get("tool_calls")
+    # A provider's calls, unlike a client's, were never checked: one without an id cannot be answered, nor waited for.
+    dicts = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return tuple(call_id for call in dicts if (call_id := _string(call.get("id"))) is not None)
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    message: dict[str, Any] = orjson.loads(body)
+    return message
+
+
+# ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def split(messages: Sequence[Remembered]) -> list[Exchange]:
+    """The exchanges of a history, oldest first. Messages before the first user's belong to none."""
+    return list(newest_first(messages))[::-1]
+
+
+def newest_first(messages: Sequence[Remembered]) -> Iterator[Exchange]:
+    """The exchanges of a history, newest first, each found only when asked for."""
+    end = len(messages)
+    for start in range(end - 1, -1, -1):
+        if messages[start].role == "user":
+            exchange = messages[start:end]
+            yield Exchange(exchange, sum(message.tokens for message in exchange))
+            end = start

@@ -1,0 +1,188 @@
+"""What is kept of a stored message, and how a history falls into exchanges."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.domain import HistoryMessage, Status
+from gateway.history.exchanges import Remembered, remember, renew, split, without_calls
+
+NOW = 1_700_000_000.0
+
+
+def stored(role: str, status: Status = Status.COMPLETE, **fields: Any) -> HistoryMessage:
+    return HistoryMessage(
+        seq=7, role=role, body=orjson.dumps({"role": role, **fields}), tokens=11, encoding="o200k_base", status=status
+    )
+
+
+def call(call_id: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def sent(message: Remembered | None) -> Any:
+    assert message is not None
+    return orjson.loads(message.body)
+
+
+# ── remember ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"role": "user",  "content":"spaces and\\u00e9scapes stay"}',
+        b'{"content": "key order too", "role": "user", "unknown": [1.0, 1e400]}',
+        b'{"role":"user","content":"says \\"tool_calls\\" and \\"audio\\""}',
+    ],
+)
+def test_a_message_goes_back_byte_for_byte(body: bytes) -> None:
+    for role, status in [("user", Status.COMPLETE), ("user", Status.INCOMPLETE), ("developer", Status.COMPLETE)]:
+        message = HistoryMessage(seq=3, role=role, body=body, tokens=5, encoding="cl100k_base", status=status)
+        assert remember(message, now=NOW) == Remembered(3, role, body, 5, "cl100k_base")
+
+
+def test_a_failed_message_is_forgotten() -> None:
+    for role in ("user", "assistant", "tool"):
+        assert remember(stored(role, Status.FAILED, content="Hi"), now=NOW) is None
+
+
+def test_calls_and_answers_are_known_by_their_ids() -> None:
+    asking = stored("assistant", content=None, tool_calls=[call("a"), call("b")])
+    kept = remember(asking, now=NOW)
+    assert kept is not None
+    assert (kept.calls, kept.body) == (("a", "b"), asking.body)
+    answer = remember(stored("tool", tool_call_id="a", content="42"), now=NOW)
+    assert answer is not None
+    assert answer.answers == "a"
+
+
+@pytest.mark.parametrize("calls", [None, [], "text", [None], [{"id": 3}], [{}]])
+def test_calls_without_ids_are_not_waited_for(calls: Any) -> None:
+    kept = remember(stored("assistant", content="Hi", tool_calls=calls), now=NOW)
+    assert kept is not None
+    assert kept.calls == ()
+
+
+def test_of_a_reply_that_was_cut_off_the_text_is_kept_and_half_a_call_is_not() -> None:
+    reply = stored(
+        "assistant", Status.INCOMPLETE, content="Let me", tool_calls=[call("a")], function_call={"name": "f"}
+    )
+    kept = remember(reply, now=NOW)
+    assert sent(kept) == {"role": "assistant", "content": "Let me"}
+    assert kept is not None
+    assert kept.calls == ()
+
+
+def test_a_text_that_was_cut_off_goes_back_byte_for_byte() -> None:
+    body = b'{"role": "assistant",  "content": "Once upon"}'
+    message = HistoryMessage(1, "assistant", body, 5, "o200k_base", Status.INCOMPLETE)
+    assert remember(message, now=NOW) == Remembered(1, "assistant", body, 5, "o200k_base")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": None, "tool_calls": [call("a")]},
+        {"content": ""},
+        {"content": None, "refusal": None, "reasoning_content": "Hm"},
+        {"content": None, "audio": {"id": "audio_1", "expires_at": NOW + 10}},
+    ],
+)
+def test_a_cut_off_reply_with_nothing_to_say_is_left_out(fields: dict[str, Any]) -> None:
+    assert remember(stored("assistant", Status.INCOMPLETE, **fields), now=NOW) is None
+
+
+AUDIO = {"id": "audio_1", "expires_at": NOW + 10, "data": "UklGRg==", "transcript": "Hello."}
+
+
+def test_audio_goes_back_as_its_id() -> None:
+    kept = remember(stored("assistant", content=None, audio=AUDIO), now=NOW)
+    assert sent(kept) == {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+
+
+def test_audio_that_is_an_id_already_goes_back_byte_for_byte() -> None:
+    message = stored("assistant", audio={"id": "audio_1"})
+    assert remember(message, now=NOW) == Remembered(7, "assistant", message.body, 11, "o200k_base")
+
+
+def test_expired_audio_goes_back_as_its_transcript() -> None:
+    spoken = stored("assistant", content=None, audio=AUDIO)
+    assert sent(remember(spoken, now=NOW + 10)) == {"role": "assistant", "content": "Hello."}
+    mute = stored("assistant", content=None, audio={"id": "audio_1", "expires_at": NOW})
+    assert remember(mute, now=NOW) is None
+
+
+def test_audio_that_was_cut_off_goes_back_as_its_transcript() -> None:
+    spoken = stored("assistant", Status.INCOMPLETE, content=None, audio=AUDIO)
+    assert sent(remember(spoken, now=NOW)) == {"role": "assistant", "content": "Hello."}
+
+
+def test_audio_that_expires_while_it_is_remembered_is_renewed() -> None:
+    spoken = remember(stored("assistant", content=None, audio=AUDIO), now=NOW)
+    mute = remember(stored("assistant", audio={**AUDIO, "transcript": ""}), now=NOW)
+    plain = remember(stored("assistant", content="Hi"), now=NOW)
+    assert spoken is not None
+    assert mute is not None
+    assert plain is not None
+    messages = [plain, spoken, mute]
+    assert renew(messages, NOW + 9) is messages
+    first, second = renew(messages, NOW + 10)
+    assert first is plain
+    assert sent(second) == {"role": "assistant", "content": "Hello."}
+    assert renew([first, second], NOW + 99) == [first, second]
+
+
+def test_without_its_calls_a_message_keeps_its_sound_or_its_text() -> None:
+    asking = remember(stored("assistant", content=None, audio=AUDIO, tool_calls=[call("a")]), now=NOW)
+    assert asking is not None
+    spoken = without_calls(asking)
+    assert sent(spoken) == {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+    assert spoken is not None
+    assert spoken.calls == ()
+    [later] = renew([spoken], NOW + 10)
+    assert sent(later) == {"role": "assistant", "content": "Hello."}
+
+
+def test_without_its_calls_nothing_may_be_left() -> None:
+    asking = remember(stored("assistant", content="", tool_calls=[call("a")]), now=NOW)
+    assert asking is not None
+    assert without_calls(asking) is None
+
+
+def test_a_text_about_audio_is_no_audio() -> None:
+    message = stored("assistant", content='{"audio": 1}', note={"audio": 1})
+    assert remember(message, now=NOW) == Remembered(7, "assistant", message.body, 11, "o200k_base")
+
+
+# ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def user(seq: int) -> Remembered:
+    return Remembered(seq, "user", b'{"role":"user","content":"Hi"}', 10, "o200k_base")
+
+
+def asks(*ids: str, content: str | None = None, **fields: Any) -> Remembered:
+    body = orjson.dumps({"role": "assistant", "content": content, "tool_calls": [call(name) for name in ids], **fields})
+    return Remembered(0, "assistant", body, 20, "o200k_base", calls=ids)
+
+
+def says(text: str = "Hello") -> Remembered:
+    return Remembered(0, "assistant", orjson.dumps({"role": "assistant", "content": text}), 5, "o200k_base")
+
+
+def tells(call_id: str | None) -> Remembered:
+    return Remembered(0, "tool", orjson.dumps({"role": "tool", "tool_call_id": call_id}), 7, "o200k_base", (), call_id)
+
+
+def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:
+    history = [says(), tells("x"), user(3), asks("a"), tells("a"), says(), user(7), user(8), says()]
+    exchanges = split(history)
+    assert [list(exchange.messages) for exchange in exchanges] == [history[2:6], history[6:7], history[7:]]
+    assert [(len(exchange), exchange.tokens) for exchange in exchanges] == [(4, 42), (1, 10), (2, 15)]
+
+
+@pytest.mark.parametrize("history", [[], [says()], [says(), tells("a")]])
+def test_without_a_user_there_is_no_exchange(history: list[Remembered]) -> None:
+    assert split(history) == []
