@@ -1,0 +1,71 @@
+"""How a batch of works is run on a connection, in the connection's thread.
+
+Invariant: every work of a batch gets an outcome, and a write's outcome is a success only after its COMMIT.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Work = Callable[[sqlite3.Connection], T]
+"""Several statements that belong together. May be run a second time, if the first was rolled back."""
+
+
+class Failed:
+    """The outcome of a work that raised."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+Outcome = Any
+"""What a work returned, or Failed."""
+
+Batch = Callable[[sqlite3.Connection, Sequence[Work[Any]]], list[Outcome]]
+"""Runs works, and returns their outcomes in order. Raises only if none of them was done."""
+
+
+def read_batch(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Outcome]:
+    """Run works on one snapshot of the database."""
+    connection.execute("BEGIN")
+    try:
+        return [_attempt(work, connection) for work in works]
+    finally:
+        connection.commit()
+
+
+def write_batch(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Outcome]:
+    """Run works in one transaction: one fsync for all of them. If one raises, run each in a transaction of its own.
+
+    BEGIN IMMEDIATE, because a transaction that begins by reading and then writes is refused without waiting if another
+    process wrote in between.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [work(connection) for work in works]
+        connection.commit()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it belongs to the one who asked, and to nobody else
+        connection.rollback()
+        if len(works) == 1:
+            return [Failed(exc)]
+    else:
+        return outcomes
+    return [_write_alone(connection, work) for work in works]
+
+
+def _write_alone(connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
+    try:
+        return write_batch(connection, (work,))[0]
+    except sqlite3.Error as exc:
+        return Failed(exc)
+
+
+def _attempt(work: Work[Any], connection: sqlite3.Connection) -> Outcome:
+    try:
+        return work(connection)
+    except Exception as exc:  # noqa: BLE001 - as above
+        return Failed(exc)

@@ -1,0 +1,247 @@
+"""Rows become domain objects, and domain objects parameters, here and nowhere else.
+
+Reads depend on the order of the columns in queries.sql; writes name their parameters. SQLite has neither times nor
+booleans: they are microseconds since 1970, exactly, and 0 or 1.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateway.domain import (
+    ApiKey,
+    HistoryMessage,
+    LedgerEntry,
+    NewMessage,
+    Scope,
+    Session,
+    Status,
+    StoredMessage,
+    Usage,
+    User,
+)
+
+Row = tuple[Any, ...]
+Parameters = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+# ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def from_time(time: datetime) -> int:
+    """Microseconds since 1970; whole ones, which a float of seconds would not keep."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def to_time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _from_time_or_none(time: datetime | None) -> int | None:
+    return None if time is None else from_time(time)
+
+
+def _to_time_or_none(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else to_time(microseconds)
+
+
+def from_instructions(instructions: tuple[bytes, ...]) -> str:
+    """A JSON array of strings, each a message's wire JSON: as an array of objects its bytes would not survive."""
+    return orjson.dumps([body.decode() for body in instructions]).decode() if instructions else "[]"
+
+
+def _to_instructions(text: str) -> tuple[bytes, ...]:
+    return () if text == "[]" else tuple([body.encode() for body in orjson.loads(text)])
+
+
+def from_metadata(metadata: Mapping[str, Any]) -> str:
+    return orjson.dumps(dict(metadata)).decode() if metadata else "{}"
+
+
+def _to_metadata(text: str) -> Mapping[str, Any]:
+    return {} if text == "{}" else orjson.loads(text)
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_key(row: Row) -> ApiKey:
+    key_id, user_id, user_name, name, scopes, digest, created_at, expires_at, revoked_at = row
+    return ApiKey(
+        id=key_id,
+        user=User(user_id, user_name),
+        name=name,
+        scopes=frozenset(map(Scope, scopes.split())),
+        hash=digest,
+        created_at=to_time(created_at),
+        expires_at=_to_time_or_none(expires_at),
+        revoked_at=_to_time_or_none(revoked_at),
+    )
+
+
+def to_session(row: Row) -> Session:
+    return Session(
+        id=row[0],
+        user_id=row[1],
+        name=row[2],
+        model=row[3],
+        max_history_messages=row[4],
+        instructions=_to_instructions(row[5]),
+        metadata=_to_metadata(row[6]),
+        created_at=to_time(row[7]),
+        updated_at=to_time(row[8]),
+        message_count=row[9],
+        failed_count=row[10],
+        total_tokens=row[11],
+        last_seq=row[12],
+        exchange_seq=row[13],
+        epoch=row[14],
+        last_message_at=_to_time_or_none(row[15]),
+        archived_at=_to_time_or_none(row[16]),
+        is_active=bool(row[17]),
+    )
+
+
+def to_history_message(row: Row) -> HistoryMessage:
+    seq, role, body, tokens, encoding, status = row
+    return HistoryMessage(seq, role, body, tokens, encoding, Status(status))
+
+
+def to_stored_message(row: Row) -> StoredMessage:
+    message_id, seq, turn_id, role, body, tokens, status, created_at, latency_ms, ttft_ms, model, metadata = row
+    return StoredMessage(
+        id=message_id,
+        seq=seq,
+        turn_id=turn_id,
+        role=role,
+        body=body,
+        tokens=tokens,
+        status=Status(status),
+        created_at=to_time(created_at),
+        latency_ms=latency_ms,
+        ttft_ms=ttft_ms,
+        model=model,
+        metadata=None if metadata is None else _to_metadata(metadata),
+    )
+
+
+def to_ledger_entry(row: Row) -> LedgerEntry:
+    return LedgerEntry(
+        turn_id=row[0],
+        request_id=row[1],
+        user_id=row[2],
+        key_id=row[3],
+        session_id=row[4],
+        model=row[5],
+        provider=row[6],
+        provider_model=row[7],
+        stream=bool(row[8]),
+        status=Status(row[9]),
+        created_at=to_time(row[10]),
+        usage=Usage(row[11], row[12], row[13], row[14], estimated=bool(row[15])),
+        cost=row[16],
+        finish_reason=row[17],
+        error_status=row[18],
+        error_code=row[19],
+        latency_ms=row[20],
+        ttft_ms=row[21],
+        overhead_ms=row[22],
+        history_messages=row[23],
+        history_tokens=row[24],
+        history_trimmed=row[25],
+    )
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def from_key(key: ApiKey) -> Parameters:
+    return {
+        "id": key.id,
+        "user_name": key.user.name,
+        "name": key.name,
+        "scopes": " ".join(sorted(key.scopes)),
+        "hash": key.hash,
+        "created_at": from_time(key.created_at),
+        "expires_at": _from_time_or_none(key.expires_at),
+        "revoked_at": _from_time_or_none(key.revoked_at),
+    }
+
+
+def from_session(session: Session) -> Parameters:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "name": session.name,
+        "model": session.model,
+        "max_history_messages": session.max_history_messages,
+        "instructions": from_instructions(session.instructions),
+        "metadata": from_metadata(session.metadata),
+        "created_at": from_time(session.created_at),
+        "updated_at": from_time(session.updated_at),
+        "message_count": session.message_count,
+        "failed_count": session.failed_count,
+        "total_tokens": session.total_tokens,
+        "last_seq": session.last_seq,
+        "exchange_seq": session.exchange_seq,
+        "epoch": session.epoch,
+        "last_message_at": _from_time_or_none(session.last_message_at),
+        "archived_at": _from_time_or_none(session.archived_at),
+        "is_active": session.is_active,
+    }
+
+
+def from_message(message: NewMessage, entry: LedgerEntry, seq: int) -> Parameters:
+    return {
+        "session_id": entry.session_id,
+        "seq": seq,
+        "id": message.id,
+        "turn_id": entry.turn_id,
+        "role": message.role,
+        "body": message.body,
+        "tokens": message.tokens,
+        "encoding": message.encoding,
+        "status": entry.status,
+        "created_at": from_time(entry.created_at),
+        "latency_ms": message.latency_ms,
+        "ttft_ms": message.ttft_ms,
+        "model": message.model,
+        "metadata": None if message.metadata is None else from_metadata(message.metadata),
+    }
+
+
+def from_ledger_entry(entry: LedgerEntry) -> Parameters:
+    usage = entry.usage
+    return {
+        "turn_id": entry.turn_id,
+        "request_id": entry.request_id,
+        "user_id": entry.user_id,
+        "key_id": entry.key_id,
+        "session_id": entry.session_id,
+        "model": entry.model,
+        "provider": entry.provider,
+        "provider_model": entry.provider_model,
+        "stream": entry.stream,
+        "status": entry.status,
+        "created_at": from_time(entry.created_at),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "usage_estimated": usage.estimated,
+        "cost": entry.cost,
+        "finish_reason": entry.finish_reason,
+        "error_status": entry.error_status,
+        "error_code": entry.error_code,
+        "latency_ms": entry.latency_ms,
+        "ttft_ms": entry.ttft_ms,
+        "overhead_ms": entry.overhead_ms,
+        "history_messages": entry.history_messages,
+        "history_tokens": entry.history_tokens,
+        "history_trimmed": entry.history_trimmed,
+    }

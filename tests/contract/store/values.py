@@ -1,0 +1,94 @@
+"""Values to store, with everything that a test does not care about filled in."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.domain import ApiKey, LedgerEntry, NewMessage, Scope, Session, Status, StoredMessage, Usage, User
+from gateway.ids import new_message_id, new_session_id, new_turn_id
+from gateway.ports import ClosedTurn, Store, TurnOpening
+
+START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+ALICE = User("user_alice", "alice")
+BOB = User("user_bob", "bob")
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def make_key(key_id: str = "key_1", user: User = ALICE, **fields: Any) -> ApiKey:
+    given: dict[str, Any] = {
+        "name": None,
+        "scopes": frozenset({Scope.USER}),
+        "hash": bytes(range(32)),
+        "created_at": START,
+        **fields,
+    }
+    return ApiKey(id=key_id, user=user, **given)
+
+
+def make_session(session_id: str | None = None, user: User = ALICE, **fields: Any) -> Session:
+    given: dict[str, Any] = {
+        "name": None,
+        "model": None,
+        "max_history_messages": 20,
+        "instructions": (),
+        "metadata": {},
+        "created_at": START,
+        "updated_at": START,
+        **fields,
+    }
+    return Session(id=session_id or new_session_id(), user_id=user.id, **given)
+
+
+def make_message(role: str = "user", body: bytes = b'{"role":"user","content":"hi"}', **fields: Any) -> NewMessage:
+    given: dict[str, Any] = {"id": new_message_id(), "tokens": 5, "encoding": "o200k_base", **fields}
+    return NewMessage(role=role, body=body, **given)
+
+
+def make_entry(session: Session | None = None, user: User = ALICE, **fields: Any) -> LedgerEntry:
+    given: dict[str, Any] = {
+        "turn_id": new_turn_id(),
+        "request_id": "req_1",
+        "key_id": "key_1",
+        "model": "fast",
+        "provider": "openai",
+        "provider_model": "gpt-4o-mini",
+        "stream": False,
+        "status": Status.COMPLETE,
+        "created_at": START,
+        "usage": Usage(prompt_tokens=7, completion_tokens=3),
+        **fields,
+    }
+    return LedgerEntry(user_id=user.id, session_id=session.id if session else None, **given)
+
+
+def make_turn(session: Session, *roles: str, status: Status = Status.COMPLETE, **fields: Any) -> ClosedTurn:
+    """A turn of one message a role, of a user and an assistant if none are named."""
+    messages = tuple([make_message(role) for role in roles or ("user", "assistant")])
+    user = User(session.user_id, "")
+    return ClosedTurn(make_entry(session, user, status=status), messages, **fields)
+
+
+def opening(session: Session, **fields: Any) -> TurnOpening:
+    return TurnOpening(session.user_id, session.id, **fields)
+
+
+async def seqs(store: Store, asked: TurnOpening) -> list[int]:
+    """Of the messages that opening a turn brings."""
+    opened = await store.open_turn(asked)
+    assert opened is not None
+    return [message.seq for message in opened.messages]
+
+
+async def current(store: Store, session: Session) -> Session:
+    found = await store.get_session(session.user_id, session.id)
+    assert found is not None
+    return found
+
+
+async def messages(store: Store, session: Session, limit: int = 1000) -> list[StoredMessage]:
+    found = await store.list_messages(session.user_id, session.id, limit=limit, offset=0)
+    assert found is not None
+    return list(found.items)

@@ -1,0 +1,121 @@
+"""The SQL of the SQLite store: what a statement costs, and that each has its use."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.domain import SessionChanges
+from gateway.storage.sqlite import SqliteStore
+from gateway.storage.sqlite.lane import Lane
+from gateway.storage.sqlite.queries import QUERIES, parse
+from tests.contract.store.values import ALICE, START, make_key, make_session, make_turn, opening
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(f"sqlite:///{tmp_path}/gateway.db")
+    await store.start()
+    yield store
+    await store.aclose()
+
+
+def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
+    assert store._writer is not None
+    return store._writer, store._readers
+
+
+async def plan(store: SqliteStore, name: str) -> str:
+    sql = QUERIES[name]
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+
+    def explain(connection: sqlite3.Connection) -> str:
+        return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+
+    return await lanes(store)[0].run(explain)
+
+
+@pytest.mark.parametrize(
+    ("name", "search"),
+    [
+        ("find_key", "SEARCH k USING INDEX sqlite_autoindex_api_keys_1 (id=?)"),
+        ("find_session", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)"),
+        ("grow_session", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)"),
+        ("update_session", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)"),
+        ("delete_session", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id=?)"),
+        ("newest_messages", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=? AND seq>?)"),
+        ("list_messages", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=?)"),
+        ("list_sessions", "SEARCH sessions USING INDEX sessions_by_user (user_id=?)"),
+        ("list_ledger", "SEARCH turns USING INDEX turns_by_user (user_id=?)"),
+    ],
+)
+async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, name: str, search: str) -> None:
+    steps = await plan(store, name)
+    assert search in steps
+    assert "SCAN" not in steps
+    assert "TEMP B-TREE" not in steps
+
+
+async def test_closing_a_turn_runs_as_many_statements_in_a_long_session_as_in_a_new_one(store: SqliteStore) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    writer, _ = lanes(store)
+    seen: list[str] = []
+    await writer.run(lambda connection: connection.set_trace_callback(seen.append))
+    counts = []
+    for _ in range(30):
+        seen.clear()
+        await store.close_turn(make_turn(session))
+        counts.append(len(seen))
+    assert counts == [6] * 30  # BEGIN, the ledger, the session, two messages, COMMIT
+
+
+async def test_a_cached_session_is_opened_without_reading_messages(store: SqliteStore) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    await store.close_turn(make_turn(session))
+    seen: list[str] = []
+    for reader in lanes(store)[1]:
+        await reader.run(lambda connection: connection.set_trace_callback(seen.append))
+    seen.clear()
+    await store.open_turn(opening(session, known_seq=2, known_epoch=0))
+    assert [statement for statement in seen if "FROM messages" in statement] == []
+    assert [statement for statement in seen if "FROM sessions" in statement] != []
+
+
+async def test_every_statement_is_used(store: SqliteStore) -> None:
+    """By calling each method once: a block that nobody asks for is one that nobody tests."""
+    writer, readers = lanes(store)
+    seen: list[str] = []
+    for lane in (writer, *readers):
+        await lane.run(lambda connection: connection.set_trace_callback(seen.append))
+    session = make_session()
+    await store.ping()
+    await store.has_keys()
+    await store.add_key(make_key())
+    await store.list_keys()
+    await store.revoke_key("key_1", START)
+    await store.create_session(session)
+    await store.list_sessions(ALICE.id, limit=1, offset=0)
+    await store.update_session(ALICE.id, session.id, SessionChanges(frozenset()), START)
+    await store.close_turn(make_turn(session))
+    await store.open_turn(opening(session))
+    await store.list_messages(ALICE.id, session.id, limit=1, offset=0)
+    await store.delete_session(ALICE.id, session.id, START)
+    await store.list_ledger(ALICE.id, limit=1, offset=0)
+    ran = "\n".join(seen)
+    unused = [name for name, sql in QUERIES.items() if sql.split(":")[0] not in ran]
+    assert unused == []
+
+
+def test_a_statements_name_is_used_once() -> None:
+    assert parse("-- a preface\n-- name: one\n-- What.\nSELECT 1;\n\n-- name: two\nSELECT 2;\n") == {
+        "one": "-- What.\nSELECT 1;",
+        "two": "SELECT 2;",
+    }
+    with pytest.raises(ValueError, match="used twice: one"):
+        parse("-- name: one\nSELECT 1;\n-- name: one\nSELECT 2;\n")

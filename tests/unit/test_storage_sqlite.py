@@ -1,0 +1,249 @@
+"""What the SQLite store promises beyond the contract: its connections, its files, and how it fails."""
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import StorageUnavailable
+from gateway.ports import TurnOpening
+from gateway.storage.sqlite import SqliteStore
+from gateway.storage.sqlite.lane import Lane
+from tests.contract.store.values import ALICE, BOB, at, make_key, make_session, make_turn, opening, seqs
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "gateway.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    """Gives up on a locked database soon, so that the tests need not wait."""
+    store = SqliteStore(f"sqlite:///{path}", timeout=0.05)
+    await store.start()
+    yield store
+    await store.aclose()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def make_shared(path: Path) -> None:
+    """An empty file and its directory that a group may read."""
+    path.touch()
+    path.chmod(0o640)
+    path.parent.chmod(0o750)
+
+
+def corrupt(path: Path) -> None:
+    """Write garbage over all but the first page."""
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (len(content) - 4096))
+
+
+def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
+    assert store._writer is not None
+    return store._writer, store._readers
+
+
+async def pragma(lane: Lane, name: str) -> Any:
+    return await lane.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+# ── connections and files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_held_connection_is_set_up_as_promised(store: SqliteStore) -> None:
+    writer, readers = lanes(store)
+    assert len(readers) == 2
+    full = 2
+    for lane in (writer, *readers):
+        assert await pragma(lane, "journal_mode") == "wal"
+        assert await pragma(lane, "synchronous") == full
+        assert await pragma(lane, "foreign_keys") == 1
+        assert await pragma(lane, "busy_timeout") == 50
+    assert [await pragma(lane, "query_only") for lane in (writer, *readers)] == [0, 1, 1]
+
+
+async def test_only_the_servers_writer_checkpoints(store: SqliteStore, path: Path) -> None:
+    writer, readers = lanes(store)
+    assert [await pragma(lane, "wal_autocheckpoint") for lane in (writer, *readers)] == [1000, 0, 0]
+    guest = SqliteStore(f"sqlite:///{path}", checkpoints=False)
+    await guest.start()
+    guest_writer, guest_readers = lanes(guest)
+    assert [await pragma(lane, "wal_autocheckpoint") for lane in (guest_writer, *guest_readers)] == [0, 0, 0]
+    await guest.aclose()
+
+
+async def test_a_new_directory_and_database_are_their_owners_alone(store: SqliteStore, path: Path) -> None:
+    await store.add_key(make_key())  # so that there is a WAL
+    assert mode(path.parent) == 0o700
+    assert {mode(file) for file in path.parent.iterdir()} == {0o600}
+
+
+async def test_modes_that_the_operator_chose_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    make_shared(path)
+    store = SqliteStore(f"sqlite:///{path}")
+    await store.start()
+    await store.aclose()
+    assert (mode(tmp_path), mode(path)) == (0o750, 0o640)
+
+
+async def test_a_url_with_three_slashes_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = SqliteStore("sqlite:///./data/gateway.db")
+    await store.start()
+    await store.aclose()
+    assert (tmp_path / "data" / "gateway.db").is_file()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///:memory:", "sqlite:///", "sqlite://", "sqlite:///x.db?mode=ro", "postgresql://localhost/x"]
+)
+def test_a_url_that_is_no_plain_files_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="must be sqlite:///PATH"):
+        SqliteStore(url)
+
+
+async def test_closing_the_only_store_leaves_one_file_that_can_be_copied(store: SqliteStore, path: Path) -> None:
+    await store.add_key(make_key())
+    await store.aclose()
+    assert [file.name for file in path.parent.iterdir()] == ["gateway.db"]
+
+
+async def test_bodies_are_kept_as_text_that_people_and_like_can_read(store: SqliteStore) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    await store.close_turn(make_turn(session, "user"))
+    query = "SELECT typeof(body), body FROM messages WHERE body LIKE '%content%'"
+    rows = await lanes(store)[0].run(lambda connection: connection.execute(query).fetchall())
+    assert rows == [("text", '{"role":"user","content":"hi"}')]
+
+
+# ── beside another process ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_command_writes_and_reads_while_the_server_runs(store: SqliteStore, path: Path) -> None:
+    await store.add_key(make_key("key_1", ALICE))
+    command = SqliteStore(f"sqlite:///{path}", checkpoints=False)
+    await command.start()
+    created = await command.add_key(make_key("key_2", BOB))
+    assert await store.find_key("key_2") == created
+    await store.revoke_key("key_1", at(1))
+    assert await command.find_key("key_1") == make_key("key_1", ALICE, revoked_at=at(1))
+    await command.aclose()
+    assert [key.id for key in await store.list_keys()] == ["key_1", "key_2"]
+
+
+async def test_while_another_process_holds_the_lock_reads_go_on_and_writes_are_refused(
+    store: SqliteStore, path: Path
+) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert await store.get_session(ALICE.id, session.id) == session
+        assert await seqs(store, opening(session)) == []
+        with pytest.raises(StorageUnavailable):
+            await store.close_turn(make_turn(session))
+        fresh = make_session()
+        with pytest.raises(StorageUnavailable):
+            await store.open_turn(opening(fresh, create=fresh))
+        other.execute("ROLLBACK")
+    assert await store.get_session(ALICE.id, fresh.id) is None
+    assert await store.close_turn(make_turn(session)) == 1
+
+
+# ── when the database does not answer ────────────────────────────────────────────────────────────────────────────
+
+BOUNDED: dict[str, Callable[[SqliteStore], Coroutine[Any, Any, Any]]] = {
+    "open_turn": lambda store: store.open_turn(TurnOpening(ALICE.id, "sess_1")),
+    "find_key": lambda store: store.find_key("key_1"),
+    "get_session": lambda store: store.get_session(ALICE.id, "sess_1"),
+    "ping": lambda store: store.ping(),
+}
+
+
+@pytest.mark.parametrize("method", BOUNDED)
+async def test_a_disk_that_hangs_is_given_up_after_the_timeout(
+    store: SqliteStore, method: str, hang: Callable[[Lane], Coroutine[Any, Any, None]]
+) -> None:
+    for reader in lanes(store)[1]:
+        await hang(reader)
+    with pytest.raises(StorageUnavailable):
+        await BOUNDED[method](store)
+
+
+@pytest.fixture
+async def hang() -> AsyncIterator[Callable[[Lane], Coroutine[Any, Any, None]]]:
+    """Makes a lane's thread hang until the test is over."""
+    over, tasks = threading.Event(), set[asyncio.Task[bool]]()
+
+    async def start(lane: Lane) -> None:
+        began, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def work(_connection: sqlite3.Connection) -> bool:
+            loop.call_soon_threadsafe(began.set)
+            return over.wait()
+
+        tasks.add(asyncio.create_task(lane.run(work)))
+        await began.wait()
+
+    yield start
+    over.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_creating_a_session_by_its_first_turn_is_bounded_too(
+    store: SqliteStore, hang: Callable[[Lane], Coroutine[Any, Any, None]]
+) -> None:
+    await store.add_key(make_key())
+    await hang(lanes(store)[0])
+    session = make_session()
+    with pytest.raises(StorageUnavailable):
+        await store.open_turn(opening(session, create=session))
+
+
+@pytest.mark.parametrize("method", ["open_turn", "find_key", "get_session"])
+async def test_pages_of_garbage_are_an_outage(store: SqliteStore, path: Path, method: str) -> None:
+    await store.add_key(make_key())
+    await store.create_session(make_session("sess_1"))
+    await store.aclose()
+    await store.start()
+    corrupt(path)
+    with pytest.raises(StorageUnavailable) as caught:
+        await BOUNDED[method](store)
+    assert isinstance(caught.value.__cause__, sqlite3.DatabaseError)
+
+
+async def test_a_file_that_is_no_database_is_not_started_on(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    path.write_bytes(b"not a database" * 1000)
+    store = SqliteStore(f"sqlite:///{path}")
+    with pytest.raises(StorageUnavailable, match="file is not a database"):
+        await store.start()
+    assert path.read_bytes() == b"not a database" * 1000
+
+
+async def test_a_store_that_was_not_started_is_unavailable(path: Path) -> None:
+    store = SqliteStore(f"sqlite:///{path}")
+    with pytest.raises(StorageUnavailable):
+        await store.ping()
+    with pytest.raises(StorageUnavailable):
+        await store.add_key(make_key())
+    await store.aclose()
