@@ -9,6 +9,7 @@
     ├── MethodNotAllowed         405
     ├── Conflict                 409  session locked or archived
     ├── PayloadTooLarge          413
+    ├── ClientDisconnected       499  nobody is left to answer; only the log sees it
     ├── StorageUnavailable       503  the database does not answer
     ├── ShuttingDown             503
     ├── ProviderError            the provider answered with an error: its status, body and headers go through
@@ -20,7 +21,7 @@ client.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
@@ -29,6 +30,8 @@ class GatewayError(Exception):
     status = 500
     type = "server_error"
     code: str | None = None
+    always: ClassVar[Mapping[str, str]] = {}
+    """Headers that every error of the class carries."""
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.code = code if code is not None else type(self).code
-        self.headers: Mapping[str, str] = headers or {}
+        self.headers: Mapping[str, str] = {**self.always, **(headers or {})}
 
     def body(self) -> dict[str, Any]:
         """OpenAI's error body: all four fields are always there."""
@@ -62,6 +65,7 @@ class AuthenticationFailed(GatewayError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
+    always: ClassVar[Mapping[str, str]] = {"www-authenticate": "Bearer"}
 
 
 class PermissionDenied(GatewayError):
@@ -92,22 +96,30 @@ class PayloadTooLarge(GatewayError):
     code = "request_too_large"
 
 
+class ClientDisconnected(GatewayError):
+    status = 499
+    code = "client_disconnected"
+
+    def __init__(self) -> None:
+        super().__init__("The client closed the connection.")
+
+
 class StorageUnavailable(GatewayError):
     status = 503
-    type = "server_error"
     code = "storage_unavailable"
+    always: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
 
     def __init__(self, message: str = "The gateway's database does not answer. Try again shortly.") -> None:
-        super().__init__(message, headers={"retry-after": "1"})
+        super().__init__(message)
 
 
 class ShuttingDown(GatewayError):
     status = 503
-    type = "server_error"
     code = "shutting_down"
+    always: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
 
     def __init__(self) -> None:
-        super().__init__("This gateway is shutting down. Try again.", headers={"retry-after": "1"})
+        super().__init__("This gateway is shutting down. Try again.")
 
 
 class ProviderError(GatewayError):

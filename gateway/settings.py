@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 MAX_HISTORY_MESSAGES = 1000
 """The most history messages that a session or a request may ask for."""
@@ -60,9 +61,10 @@ class StorageSettings(_Frozen):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if (url.startswith("sqlite:///") and len(url) > len("sqlite:///")) or url == "memory:":
+        path = url.removeprefix("sqlite:///")
+        if url == "memory:" or (url != path and path not in {"", ":memory:"} and "?" not in path):
             return url
-        raise ValueError("must be sqlite:///PATH or memory:")
+        raise ValueError("must be sqlite:///PATH without options, or memory:")
 
 
 class AuthSettings(_Frozen):
@@ -194,22 +196,31 @@ def parse_settings(content: Mapping[str, Any], *, source: str = "settings") -> S
     """Settings from a parsed file and the environment. Raises SettingsError."""
     missing: list[str] = []
     expanded = _expand(content, (), missing)
-    unknown = [f"{name}: no such setting" for name in _unknown_variables()]
+    # pydantic-settings would take a key such as _env_prefix as an option of its own, without a word.
+    private = [name for name in expanded if name.startswith("_")]
+    unknown = [f"{name}: no such setting" for name in [*private, *_unknown_variables()]]
+    invalid: list[str] = []
     try:
-        settings = Settings(**expanded)
+        settings = Settings(**{name: value for name, value in expanded.items() if name not in private})
     except ValidationError as exc:
-        problems = [f"{_path(error['loc'])}: {_explain(error)}" for error in exc.errors(include_input=False)]
-        raise SettingsError("\n".join([f"{source} is not valid:", *_indent(missing + problems + unknown)])) from None
-    if missing or unknown:
-        raise SettingsError("\n".join([f"{source} is not valid:", *_indent(missing + unknown)]))
+        invalid = [f"{_path(error['loc'])}: {_explain(error)}" for error in exc.errors(include_input=False)]
+    except UnreadableVariable as exc:
+        invalid = [f"environment: {exc}: it is not JSON"]
+    if mistakes := missing + invalid + unknown:
+        raise SettingsError("\n".join([f"{source} is not valid:", *_indent(mistakes)]))
     return settings
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+    except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{path} cannot be read: {exc}") from exc
+    except yaml.YAMLError as exc:
+        # Its own text quotes the lines around the mistake, and with them any secret that they hold.
+        mark = exc.problem_mark if isinstance(exc, yaml.MarkedYAMLError) else None
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{path}{place}: this is not YAML") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -1,0 +1,180 @@
+"""What a provider's reply says, whole or folded from its stream. Pure: values in, values out, none of them trusted.
+
+Choice 0 is what a session stores; of the other choices only whether they came to an end is kept.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.domain import Usage
+
+DONE = b"data: [DONE]\n\n"
+
+_ABSURD = 2**53
+"""Token counts from here on are no counts: neither every JSON parser nor every database could hold them."""
+
+# Fields of a streamed delta that name or place something and so replace; every other string is a fragment that extends.
+_REPLACED = frozenset({"role", "id", "type", "index", "format", "signature_type"})
+
+
+class Fold:
+    """Accumulates the chunks of one stream.
+
+    `usage` is what the provider reported, `finish_reason` that of choice 0.
+    """
+
+    __slots__ = ("_finished", "_message", "_seen", "finish_reason", "usage")
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._message: dict[str, Any] | None = None
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
+
+    def add(self, chunk: Mapping[str, Any]) -> bool:
+        """Take one chunk in. True if it brought part of a reply, False for bookkeeping: roles, usage, filters."""
+        brought = False
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                brought = self._add_choice(choice) or brought
+        if usage := chunk.get("usage"):
+            self.usage = parse_usage(usage) or self.usage
+        return brought
+
+    @property
+    def message(self) -> dict[str, Any] | None:
+        """Choice 0's message so far, None before its first delta."""
+        if self._message is None:
+            return None
+        return {name: _without_indexes(value) for name, value in self._message.items()}
+
+    @property
+    def is_finished(self) -> bool:
+        """True once every choice that was begun has said why it ended."""
+        return bool(self._seen) and self._seen == self._finished
+
+    @property
+    def has_content(self) -> bool:
+        """True if the message holds more than its role and empty or null fields."""
+        return self._message is not None and any(value for name, value in self._message.items() if name != "role")
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> bool:
+        index, delta, reason = choice.get("index") or 0, choice.get("delta"), choice.get("finish_reason")
+        if not isinstance(index, int):
+            return False
+        if not isinstance(delta, dict):
+            delta = {}
+        self._seen.add(index)
+        if reason and isinstance(reason, str):
+            self._finished.add(index)
+            if index == 0:
+                self.finish_reason = reason
+        if index == 0 and delta:
+            if self._message is None:
+                self._message = {"role": "assistant", "content": None}
+            _merge(self._message, delta)
+        return any(value for name, value in delta.items() if name != "role")
+
+
+def _merge(target: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for name, value in delta.items():
+        if value is None:
+            target.setdefault(name, None)
+            continue
+        current = target.get(name)
+        if isinstance(value, str) and isinstance(current, str) and name not in _REPLACED:
+            target[name] = current + value
+        elif isinstance(value, dict) and isinstance(current, dict):
+            _merge(current, value)
+        elif isinstance(value, list):
+            _merge_list(target, name, value)
+        elif isinstance(value, dict):
+            target[name] = {}
+            _merge(target[name], value)
+        elif not (name in _REPLACED and value == "" and current):
+            target[name] = value
+
+
+def _merge_list(target: dict[str, Any], name: str, items: list[Any]) -> None:
+    """Items with an `index` extend the item of that index, wherever the provider starts to count; others are new."""
+    merged = target.get(name)
+    if not isinstance(merged, list):
+        merged = target[name] = []
+    for item in items:
+        if not isinstance(item, dict):
+            merged.append(item)
+            continue
+        known = _with_index(merged, item.get("index"))
+        if known is None:
+            known = {}
+            merged.append(known)
+        _merge(known, item)
+
+
+def _with_index(items: list[Any], index: Any) -> dict[str, Any] | None:
+    if index is None:
+        return None
+    return next((item for item in items if isinstance(item, dict) and item.get("index") == index), None)
+
+
+def _without_indexes(value: Any) -> Any:
+    """An item's index belongs to the stream: a message that is sent back does not have it."""
+    if not isinstance(value, list):
+        return value
+    return [
+        {key: part for key, part in item.items() if key != "index"} if isinstance(item, dict) else item
+        for item in value
+    ]
+
+
+def reply_message(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Choice 0's message of a whole reply, None if there is none."""
+    choice = _first_choice(data)
+    message = choice.get("message") if choice else None
+    return message if isinstance(message, dict) else None
+
+
+def reply_finish_reason(data: Mapping[str, Any]) -> str | None:
+    choice = _first_choice(data)
+    reason = choice.get("finish_reason") if choice else None
+    return reason if isinstance(reason, str) else None
+
+
+def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    choices = data.get("choices")
+    if not isinstance(choices, list):
+        return None
+    return next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), None)
+
+
+def storable(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The message as a later call may send it.
+
+    Without the sound of an audio reply, since its id is what goes back and megabytes are not text; and without an empty
+    list of tool calls, which some providers add to every reply and others refuse.
+    """
+    stored = {name: value for name, value in message.items() if name != "tool_calls" or value}
+    audio = stored.get("audio")
+    if isinstance(audio, dict):
+        stored["audio"] = {name: value for name, value in audio.items() if name != "data"}
+    return stored
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """OpenAI's usage object; None if it is none. A field that is missing or not a number counts as 0."""
+    if not isinstance(usage, dict):
+        return None
+    prompt_details, completion_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    return Usage(
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+        cached_tokens=_count(prompt_details, "cached_tokens"),
+        reasoning_tokens=_count(completion_details, "reasoning_tokens"),
+    )
+
+
+def _count(holder: Any, name: str) -> int:
+    value = holder.get(name) if isinstance(holder, dict) else None
+    return value if type(value) is int and 0 < value < _ABSURD else 0
