@@ -1,0 +1,81 @@
+"""Bearer key → caller.
+
+A key found valid is believed for `cache_seconds`, under its full digest, so that revoking one anywhere works everywhere
+within that time. Unknown keys are never cached: a key works from the moment that it exists.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from gateway.auth.keys import hash_key, parse_key
+from gateway.domain import ApiKey, Caller
+from gateway.errors import AuthenticationFailed
+from gateway.ports import Store
+
+_MAX_CACHED = 10_000
+
+
+class Authenticator:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        pepper: str | None,
+        cache_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._cache_seconds = cache_seconds
+        self._clock = clock
+        self._cache: OrderedDict[bytes, tuple[ApiKey, Caller, float]] = OrderedDict()
+
+    async def authenticate(self, authorization: str | None) -> Caller:
+        """The caller behind an `Authorization` header. Raises AuthenticationFailed, StorageUnavailable."""
+        text = _bearer(authorization)
+        digest = hash_key(text, self._pepper)
+        cached = self._cache.get(digest)
+        if cached is not None and self._clock() < cached[2]:
+            key, caller, _ = cached
+        else:
+            asked_at = self._clock()  # the answer may be as old as the question
+            key = await self._find(text, digest)
+            caller = Caller(key.user.id, key.user.name, key.id, key.scopes)
+            self._remember(digest, key, caller, asked_at + self._cache_seconds)
+        if not key.is_usable(datetime.now(UTC)):
+            self._cache.pop(digest, None)
+            raise AuthenticationFailed("This API key has been revoked or has expired.")
+        return caller
+
+    def forget(self, key: ApiKey) -> None:
+        """Believe nothing cached about a key: it has just been changed through this process."""
+        self._cache.pop(key.hash, None)
+
+    async def _find(self, text: str, digest: bytes) -> ApiKey:
+        key_id = parse_key(text)
+        key = await self._store.find_key(key_id) if key_id is not None else None
+        if key is None or not hmac.compare_digest(key.hash, digest):
+            raise AuthenticationFailed("Incorrect API key provided. Keys of this gateway start with sk-gw-.")
+        return key
+
+    def _remember(self, digest: bytes, key: ApiKey, caller: Caller, until: float) -> None:
+        self._cache[digest] = (key, caller, until)
+        self._cache.move_to_end(digest)
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
+
+
+def _bearer(authorization: str | None) -> str:
+    if authorization is None:
+        raise AuthenticationFailed(
+            "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`; "
+            "`gateway keys create --user NAME` makes one.",
+            code="missing_api_key",
+        )
+    scheme, _, text = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise AuthenticationFailed("Send the API key as `Authorization: Bearer YOUR_KEY`.")
+    return text.strip()
