@@ -1,0 +1,103 @@
+"""A provider's answer → the error that its caller is to see.
+
+Only what stands in the provider's own JSON error body is passed on, and never a piece of the credential that the
+gateway called it with: some providers repeat part of a refused key.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.domain import Deployment
+from gateway.errors import ProviderBroken, ProviderError, ProviderTimeout
+
+_PASSED = frozenset({"retry-after", "retry-after-ms", "openai-processing-ms"})
+_RETRY_ADVICE = "x-should-retry"
+_PIECE = 4
+"""Characters of a key that would give it away: providers mask the middle and show as few as four at its ends."""
+
+
+def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those headers of a provider's reply that may go on to the client, their names in lower case."""
+    lowered = ((name.lower(), value) for name, value in headers.items())
+    return {name: value for name, value in lowered if name in _PASSED or name.startswith("x-ratelimit-")}
+
+
+def error_from_answer(deployment: Deployment, status: int, body: bytes, headers: Mapping[str, str]) -> ProviderError:
+    """The error for an answer with an error status, from its body as far as that has a known shape."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = None
+    passed = passed_headers(headers)
+    passed |= {name.lower(): value for name, value in headers.items() if name.lower() == _RETRY_ADVICE}
+    return _provider_error(deployment, status, _details(data), passed)
+
+
+def error_in_reply(deployment: Deployment, data: Any) -> ProviderError | None:
+    """The error in a body or event that came with status 200, if it is one; its `code` is the status if it can be."""
+    if not isinstance(data, dict) or not data.get("error"):
+        return None
+    details = _details(data)
+    code = details.get("code")
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 502
+    return _provider_error(deployment, status, details, {})
+
+
+def broken(deployment: Deployment, what: str) -> ProviderBroken:
+    """`what` completes the sentence "The provider of model 'x' …": no addresses in it, no text of an exception."""
+    return ProviderBroken(f"The provider of model {deployment.name!r} {what}.")
+
+
+def timed_out(deployment: Deployment) -> ProviderTimeout:
+    return ProviderTimeout(f"The provider of model {deployment.name!r} did not answer in time.")
+
+
+def _details(data: Any) -> dict[str, Any]:
+    """{message, type, code, param} from the shapes that providers use: OpenAI's, and three plainer ones."""
+    if not isinstance(data, dict):
+        return {}
+    error = data.get("error")
+    if isinstance(error, dict):
+        return error
+    if isinstance(error, str):
+        return {**data, "message": error}
+    return {"message": data.get("detail"), **data}
+
+
+def _provider_error(
+    deployment: Deployment, status: int, details: Mapping[str, Any], headers: Mapping[str, str]
+) -> ProviderError:
+    refused = status in {401, 403}  # the gateway's credential, which the caller must not take for its own
+    code = "provider_authentication_error" if refused else _code(details.get("code"))
+    return ProviderError(
+        _message(deployment, status, details.get("message")),
+        status=status,
+        type=_text(details.get("type")),
+        code=code,
+        param=_text(details.get("param")),
+        headers=headers,
+    )
+
+
+def _message(deployment: Deployment, status: int, message: Any) -> str:
+    if status == 401:
+        return f"The provider of model {deployment.name!r} refused the gateway's credential."
+    if _text(message) is None or _shows_key(deployment.api_key, message):
+        return f"The provider of model {deployment.name!r} answered with status {status}."
+    return str(message)
+
+
+def _shows_key(key: str | None, message: str) -> bool:
+    if not key:
+        return False
+    return key[: 2 * _PIECE] in message or key[-_PIECE:] in message
+
+
+def _code(code: Any) -> str | None:
+    return str(code) if isinstance(code, int) and not isinstance(code, bool) else _text(code)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

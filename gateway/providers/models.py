@@ -1,0 +1,219 @@
+"""Model names → deployments. Configured entries are resolved once, at start; names under `"*"` when first asked for.
+
+The latter come from clients, so what is remembered of them is bounded. Providers, base URLs and credentials come from
+the settings and the environment alone.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tiktoken.model import encoding_name_for_model
+
+from gateway.domain import Deployment, Prices, Timeouts, Via
+from gateway.errors import NotFound
+from gateway.providers.catalog import Catalog, ModelFacts
+from gateway.providers.endpoints import DIRECT, OPENAI_LIKE, credential_names, key_names
+from gateway.settings import ModelSettings, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_CONTEXT_WINDOW = 32_768
+"""Tokens, for a model of which neither the settings nor litellm's map say anything."""
+
+_STAR = "*"
+_ECHO = "echo"
+_ECHO_CONTEXT_WINDOW = 8_192
+_DEFAULT_RESERVE = 4_096
+_ESTIMATE = "o200k_base"
+_BUNDLED = frozenset({"o200k_base", "cl100k_base", "p50k_base"})
+_OPENAIS = frozenset({"openai", "azure"})
+_STARS_REMEMBERED = 256
+_MODEL_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,255}")
+"""What a client may name under "*": litellm puts some providers' ids into the path of a URL."""
+
+
+class Models:
+    """Raises SettingsError for entries that cannot be served, one line each."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], catalog: Catalog | None = None) -> None:
+        self._catalog = catalog or Catalog()
+        self._environ = environ
+        providers = settings.providers
+        self._timeouts = Timeouts(providers.connect_timeout, providers.read_timeout, providers.total_timeout)
+        self._unknown_windows: list[str] = []
+        self._star = next((entry for entry in settings.models if entry.name == _STAR), None)
+        self._entries = self._resolve_all([entry for entry in settings.models if entry.name != _STAR])
+        self._resolve_star = lru_cache(_STARS_REMEMBERED)(self._find_star)
+
+    def resolve(self, name: str) -> Deployment:
+        """Raises NotFound `model_not_found`, which says what there is or what is missing."""
+        return self._entries.get(name) or self._resolve_star(name)
+
+    def names(self) -> list[str]:
+        """Of the configured entries, in their order; what `"*"` opens is not listed."""
+        return list(self._entries)
+
+    @property
+    def needs_litellm(self) -> bool:
+        """True if a configured entry is served through litellm, so that it is better imported at start."""
+        return any(deployment.via is Via.LITELLM for deployment in self._entries.values())
+
+    @property
+    def unknown_windows(self) -> "Sequence[str]":
+        """The configured entries that DEFAULT_CONTEXT_WINDOW had to be assumed for."""
+        return tuple(self._unknown_windows)
+
+    def _resolve_all(self, entries: "Sequence[ModelSettings]") -> dict[str, Deployment]:
+        deployments: dict[str, Deployment] = {}
+        problems = []
+        for entry in entries:
+            try:
+                deployments[entry.name] = self._configured(entry)
+            except SettingsError as exc:
+                problems.append(f"  model {entry.name!r}: {exc}")
+        if problems:
+            raise SettingsError("\n".join(["These models cannot be served:", *problems]))
+        return deployments
+
+    def _configured(self, entry: ModelSettings) -> Deployment:
+        if entry.model == _ECHO:
+            return self._deployment(entry, Via.ECHO, _ECHO, _ECHO, None)
+        provider, model = self._split(entry.model)
+        if provider is None or (entry.via != "litellm" and not self._is_known(provider)):
+            raise SettingsError(
+                f"{entry.model!r} names no provider that is known here; write openai/… for an upstream that speaks "
+                "OpenAI's wire, PROVIDER/… with via: litellm for any other"
+            )
+        facts = self._catalog.find(provider, model)
+        if entry.context_window is None and (facts is None or facts.context_window is None):
+            self._unknown_windows.append(entry.name)
+        return self._deployment(entry, self._via(entry, provider), provider, model, facts)
+
+    def _via(self, entry: ModelSettings, provider: str) -> Via:
+        speaks = provider in DIRECT or provider in OPENAI_LIKE
+        if entry.via == "litellm" or (entry.via == "auto" and not speaks):
+            return Via.LITELLM
+        if self._base(entry, provider) is None:
+            raise SettingsError("the direct path needs its api_base")
+        return Via.DIRECT
+
+    def _deployment(
+        self, entry: ModelSettings, via: Via, provider: str, model: str, facts: ModelFacts | None
+    ) -> Deployment:
+        window = _window(entry, via, facts)
+        encoding, exact = _encoding(entry, provider, model)
+        return Deployment(
+            name=entry.name,
+            via=via,
+            provider=provider,
+            model=f"{provider}/{model}" if via is Via.LITELLM else model,
+            context_window=window,
+            reply_reserve=_reserve(entry, window, facts),
+            encoding=encoding,
+            exact=exact,
+            api_base=self._base(entry, provider),
+            api_key=None if via is Via.ECHO else self._key(entry, provider),
+            prices=_prices(entry, facts),
+            allow_params=entry.allow_params,
+            timeouts=self._timeouts,
+        )
+
+    def _base(self, entry: ModelSettings, provider: str) -> str | None:
+        if entry.api_base is not None or provider not in DIRECT:
+            return entry.api_base
+        return self._first(DIRECT[provider].bases) or DIRECT[provider].base
+
+    def _key(self, entry: ModelSettings, provider: str) -> str | None:
+        """None where the upstream wants no key, or where litellm has to find more than a key."""
+        if entry.api_key is not None:
+            return entry.api_key.get_secret_value()
+        return self._first(key_names(provider))
+
+    def _first(self, names: tuple[str, ...]) -> str | None:
+        return next((value for name in names if (value := self._environ.get(name))), None)
+
+    def _split(self, model: str) -> tuple[str | None, str]:
+        """The provider and its own id of the model: `openai/gpt-4o-mini`, or a bare id that the map knows."""
+        provider, slash, rest = model.partition("/")
+        if slash and rest and (self._is_known(provider) or self._catalog.provider_of(model) is None):
+            return provider, rest
+        return self._catalog.provider_of(model), model
+
+    def _is_known(self, provider: str) -> bool:
+        return provider in DIRECT or provider in OPENAI_LIKE or provider in self._catalog.providers
+
+    def _find_star(self, name: str) -> Deployment:
+        if self._star is None or _MODEL_ID.fullmatch(name) is None:
+            raise self._not_found(name)
+        provider, model = self._split(name)
+        if provider is None or not self._is_known(provider) or provider in OPENAI_LIKE:
+            raise self._not_found(name)
+        entry = self._star.model_copy(update={"name": name, "model": name})
+        if missing := self._missing(entry, provider):
+            raise NotFound(
+                f"The model {name!r} can be used once {missing} is set in the gateway's environment.",
+                code="model_not_found",
+                param="model",
+            )
+        return self._deployment(entry, self._via(entry, provider), provider, model, self._catalog.find(provider, model))
+
+    def _missing(self, entry: ModelSettings, provider: str) -> str | None:
+        """The environment variable without which the provider cannot be called."""
+        endpoint = DIRECT.get(provider)
+        if endpoint is not None and not endpoint.needs_key:
+            return None if self._first(endpoint.bases) or entry.api_base else endpoint.bases[0]
+        names = credential_names(provider)
+        return None if self._first(names) or entry.api_key else names[0]
+
+    def _not_found(self, name: str) -> NotFound:
+        known = ", ".join(self._entries) or "none"
+        star = ', and any "provider/model" whose provider\'s key is in the environment' if self._star else ""
+        return NotFound(
+            f"The model {name[:64]!r} does not exist. Models here: {known}{star}.",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _window(entry: ModelSettings, via: Via, facts: ModelFacts | None) -> int:
+    if entry.context_window is not None:
+        return entry.context_window
+    if via is Via.ECHO:
+        return _ECHO_CONTEXT_WINDOW
+    return (facts and facts.context_window) or DEFAULT_CONTEXT_WINDOW
+
+
+def _reserve(entry: ModelSettings, window: int, facts: ModelFacts | None) -> int:
+    if entry.reply_reserve is not None:
+        return entry.reply_reserve
+    most = (facts and facts.max_output_tokens) or _DEFAULT_RESERVE
+    return min(_DEFAULT_RESERVE, most, window // 4)
+
+
+def _encoding(entry: ModelSettings, provider: str, model: str) -> tuple[str, bool]:
+    """The encoding's name, and whether it is the model's own: tiktoken knows, without a download, for OpenAI's."""
+    known = None
+    if provider in _OPENAIS:
+        try:
+            known = encoding_name_for_model(model)
+        except KeyError:
+            known = None
+    own = known if known in _BUNDLED else None
+    if entry.encoding is not None:
+        return entry.encoding, entry.encoding == own
+    return own or _ESTIMATE, own is not None
+
+
+def _prices(entry: ModelSettings, facts: ModelFacts | None) -> Prices | None:
+    known = facts.prices if facts else None
+    given, made = entry.input_cost_per_token, entry.output_cost_per_token
+    if given is None and made is None:
+        return known
+    return Prices(
+        input=given if given is not None else (known.input if known else 0.0),
+        output=made if made is not None else (known.output if known else 0.0),
+        cached_input=known.cached_input if known and given is None else None,
+    )
