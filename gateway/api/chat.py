@@ -1,0 +1,130 @@
+"""POST /v1/chat/completions, as a plain ASGI application: it must see its client leave while the turn goes on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from gateway.api.body import read_body
+from gateway.api.context import RequestContext, context_of, header
+from gateway.api.responses import send_json
+from gateway.errors import ClientDisconnected, GatewayError
+from gateway.settings import MAX_HISTORY_MESSAGES
+from gateway.turns.flights import Flight
+from gateway.turns.service import TurnReply, TurnReport, TurnService
+from gateway.wire.chat import parse_chat
+from gateway.wire.json import dump, parse_object
+
+log = structlog.stdlib.get_logger("gateway")
+
+
+class StreamingClient:
+    """The client of a streamed reply: is sent an event stream through ASGI, and nothing once it has left."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+        self.gone = False
+
+    async def start(self, headers: Mapping[str, str]) -> None:
+        self.started = True
+        sent = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-cache",
+            "x-accel-buffering": "no",  # nginx would hold events back
+            **headers,
+        }
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+
+    async def send(self, data: bytes) -> None:
+        if not self.gone:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes) -> None:
+        if not self.gone:
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+class ChatCompletions:
+    def __init__(self, turns: TurnService, *, max_body_bytes: int, cancel_on_disconnect: bool) -> None:
+        self._turns = turns
+        self._max_body_bytes = max_body_bytes
+        self._cancel_on_disconnect = cancel_on_disconnect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = context_of(scope)
+        data = parse_object(await read_body(scope, receive, self._max_body_bytes))
+        request = parse_chat(
+            data, header_session_id=header(scope, b"x-session-id"), max_history_limit=MAX_HISTORY_MESSAGES
+        )
+        context.facts.update(model=request.model, session=request.session_id, stream=request.stream)
+        client, report = StreamingClient(send), TurnReport()
+        flight = self._turns.start(
+            request, context.caller, client, request_id=context.id, started=context.started, report=report
+        )
+        try:
+            reply = await self._land(flight, client, receive)
+            if client.started:
+                await client.finish(reply.body)
+            elif not client.gone:
+                await send_json(scope, receive, send, reply.body, reply.headers)
+        except Exception as exc:
+            if not client.started:
+                raise
+            await client.finish(_last_event(exc, context))
+        finally:
+            _note(context, report)
+
+    async def _land(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> TurnReply:
+        """Wait for the turn; should the client leave first, have the turn cut short, or let it end unheard."""
+        leaving = asyncio.ensure_future(_until_disconnected(receive))
+        try:
+            await asyncio.wait((flight.task, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not flight.task.done():
+                client.gone = True
+                if self._cancel_on_disconnect:
+                    flight.interrupt(ClientDisconnected())
+            # Shielded: should the server cancel this request, the turn still has to be stored.
+            return await asyncio.shield(flight.task)
+        finally:
+            leaving.cancel()
+
+
+async def _until_disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _last_event(exc: Exception, context: RequestContext) -> bytes:
+    """An error event in place of [DONE], for what went wrong after the reply had begun."""
+    if not isinstance(exc, GatewayError):
+        log.error("unexpected error", request_id=context.id, exc_info=exc)
+        exc = GatewayError("The gateway made a mistake while serving this request.", code="internal_error")
+    context.facts["error"] = exc.code or exc.type
+    return b"data: " + dump(exc.body()) + b"\n\n"
+
+
+def _note(context: RequestContext, report: TurnReport) -> None:
+    """The turn's part of the log line."""
+    facts: dict[str, Any] = context.facts
+    if report.turn is not None:
+        deployment = report.turn.deployment
+        facts.update(turn=report.turn.id, model=deployment.name, provider=deployment.provider, via=str(deployment.via))
+    if report.outcome is not None:
+        outcome = report.outcome
+        facts.update(outcome=str(outcome.status), latency_ms=round(outcome.provider_ms, 2))
+        if outcome.ttft_ms is not None:
+            facts["ttft_ms"] = round(outcome.ttft_ms, 2)
+        if outcome.error is not None:
+            facts["error"] = outcome.error.code or outcome.error.type
+    if (entry := report.entry) is not None:
+        facts.update(
+            prompt_tokens=entry.usage.prompt_tokens,
+            completion_tokens=entry.usage.completion_tokens,
+            history_messages=entry.history_messages,
+            history_tokens=entry.history_tokens,
+            overhead_ms=round(entry.overhead_ms or 0.0, 2),
+        )

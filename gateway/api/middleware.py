@@ -1,0 +1,112 @@
+"""What every request passes through, from the outside in: its log line, its errors, its key. Pure ASGI."""
+
+import time
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.api.context import context_of, header, new_context
+from gateway.api.responses import error_response
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import mask_keys
+from gateway.domain import Scope as KeyScope
+from gateway.errors import GatewayError, MethodNotAllowed, NotFound, PermissionDenied
+
+PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
+"""The only paths that are answered without a key."""
+
+_ADMIN = "/admin"
+
+log = structlog.stdlib.get_logger("gateway")
+
+
+class RequestLog:
+    """Gives the request its id and its context, and writes one line when it is over."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = new_context(scope)
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", context.id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            if scope["path"] not in PUBLIC:
+                fields: dict[str, Any] = {
+                    "request_id": context.id,
+                    "method": scope["method"],
+                    "path": mask_keys(scope["path"]),
+                    "status": status,
+                    **{name: value for name, value in context.facts.items() if value is not None},
+                    "duration_ms": round((time.perf_counter() - context.started) * 1000, 2),
+                }
+                log.info("request", **fields)
+
+
+class ErrorResponses:
+    """Turns what is raised further in into a response, as long as none has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as exc:  # whatever it is, the client gets OpenAI's shape
+            error = _as_gateway_error(exc, scope)
+            context_of(scope).facts["error"] = error.code or error.type
+            if begun:
+                raise
+            await error_response(error)(scope, receive, send)
+
+
+class Authentication:
+    """Lets a request through with a valid key, to /admin with an admin's. PUBLIC is the whole list of exceptions."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in PUBLIC:
+            caller = await self._authenticator.authenticate(header(scope, b"authorization"))
+            context_of(scope).caller = caller
+            path = scope["path"]
+            if (path == _ADMIN or path.startswith(_ADMIN + "/")) and KeyScope.ADMIN not in caller.scopes:
+                raise PermissionDenied("This route needs a key with the admin scope.")
+        await self._app(scope, receive, send)
+
+
+def _as_gateway_error(exc: Exception, scope: Scope) -> GatewayError:
+    if isinstance(exc, GatewayError):
+        return exc
+    if isinstance(exc, HTTPException) and exc.status_code == MethodNotAllowed.status:
+        return MethodNotAllowed(f"Not allowed: {scope['method']} {scope['path']}.", headers=dict(exc.headers or {}))
+    if isinstance(exc, HTTPException) and exc.status_code == NotFound.status:
+        return NotFound(f"Unknown request URL: {scope['method']} {scope['path']}.", code="unknown_url")
+    log.error("unexpected error", request_id=context_of(scope).id, path=mask_keys(scope["path"]), exc_info=exc)
+    return GatewayError("The gateway made a mistake while serving this request.", code="internal_error")

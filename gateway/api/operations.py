@@ -1,0 +1,39 @@
+"""Small routes: what models there are, whether the process lives, whether it can serve."""
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api.responses import json_response
+from gateway.ports import Store
+from gateway.providers.models import Models
+
+
+class OperationRoutes:
+    def __init__(self, store: Store, models: Models) -> None:
+        self._store = store
+        self._models = models
+        self._created = int(time.time())
+
+    async def list_models(self, request: Request) -> Response:
+        del request
+        return json_response({"object": "list", "data": [self._model(name) for name in self._models.names()]})
+
+    async def get_model(self, request: Request) -> Response:
+        return json_response(self._model(request.path_params["model"]))
+
+    async def alive(self, request: Request) -> Response:
+        """200 as long as the process answers at all."""
+        del request
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 once a turn could be served; 503 while the database does not answer."""
+        del request
+        await self._store.ping()
+        return json_response({"status": "ready"})
+
+    def _model(self, name: str) -> dict[str, object]:
+        owner = self._models.resolve(name).provider
+        return {"id": name, "object": "model", "created": self._created, "owned_by": owner}

@@ -1,0 +1,123 @@
+"""Every route, once: the router and /openapi.json are both made from this table."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api import schemas
+from gateway.api.chat import ChatCompletions
+from gateway.api.keys import KeyRoutes
+from gateway.api.operations import OperationRoutes
+from gateway.api.responses import json_response
+from gateway.api.sessions import SessionRoutes
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    method: str
+    path: str
+    handler: Handler | ChatCompletions
+    summary: str
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    response: type[BaseModel] | None = None
+    is_list: bool = False
+    status: int = 200
+
+
+def endpoints(
+    chat: ChatCompletions, sessions: SessionRoutes, keys: KeyRoutes, operations: OperationRoutes
+) -> list[Endpoint]:
+    session, messages = "/chat/sessions/{session_id}", "/chat/sessions/{session_id}/messages"
+    out, into = schemas.SessionOutput, schemas.SessionInput
+    return [
+        Endpoint("POST", "/v1/chat/completions", chat, "Answer a chat, with a session's history in front"),
+        Endpoint("GET", "/v1/models", operations.list_models, "Models", response=schemas.ModelOutput, is_list=True),
+        Endpoint("GET", "/v1/models/{model:path}", operations.get_model, "One model", response=schemas.ModelOutput),
+        Endpoint("POST", "/chat/sessions", sessions.create, "Create a session", into, None, out, status=201),
+        Endpoint("GET", "/chat/sessions", sessions.list, "Own sessions", None, schemas.Paging, out, is_list=True),
+        Endpoint("GET", session, sessions.get, "One session", response=out),
+        Endpoint("PUT", session, sessions.replace, "Set all settings of a session", into, None, out),
+        Endpoint("PATCH", session, sessions.patch, "Set some settings of a session", into, None, out),
+        Endpoint("DELETE", session, sessions.delete, "Delete a session"),
+        Endpoint(
+            "GET",
+            messages,
+            sessions.messages,
+            "Stored messages",
+            None,
+            schemas.MessagePaging,
+            schemas.MessageOutput,
+            True,
+        ),
+        Endpoint(
+            "POST",
+            "/admin/keys",
+            keys.create,
+            "Create an API key",
+            schemas.KeyInput,
+            None,
+            schemas.NewKeyOutput,
+            status=201,
+        ),
+        Endpoint("GET", "/admin/keys", keys.list, "All API keys", response=schemas.KeyOutput, is_list=True),
+        Endpoint("DELETE", "/admin/keys/{key_id}", keys.revoke, "Revoke an API key", response=schemas.KeyOutput),
+        Endpoint("GET", "/healthz", operations.alive, "Whether the process lives"),
+        Endpoint("GET", "/readyz", operations.ready, "Whether turns can be served"),
+    ]
+
+
+def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp:
+    """A router over the table and the OpenAPI document of it."""
+
+    async def openapi(request: Request) -> Response:
+        del request
+        return json_response(document)
+
+    by_path: dict[str, list[Endpoint]] = {}
+    for endpoint in (*table, Endpoint("GET", "/openapi.json", openapi, "This document")):
+        by_path.setdefault(endpoint.path, []).append(endpoint)
+    routes = [Route(path, _Methods(group)) for path, group in by_path.items()]
+    router = Router(routes, redirect_slashes=False)
+    router.default = _unknown
+    return router
+
+
+class _Methods:
+    """The endpoints of one path, by method; any other method is a 405 that names those there are."""
+
+    def __init__(self, group: Sequence[Endpoint]) -> None:
+        self._apps = {endpoint.method: _as_app(endpoint.handler) for endpoint in group}
+        if "GET" in self._apps:
+            self._apps["HEAD"] = self._apps["GET"]  # the server leaves the body out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._apps.get(scope["method"])
+        if app is None:
+            raise HTTPException(405, headers={"allow": ", ".join(self._apps)})
+        await app(scope, receive, send)
+
+
+def _as_app(handler: Handler | ChatCompletions) -> ASGIApp:
+    if isinstance(handler, ChatCompletions):
+        return handler
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
+
+
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive, send
+    raise HTTPException(404)

@@ -1,0 +1,207 @@
+"""The composition root: the one place, with the command line, that names concrete adapters.
+
+`create_app` takes fakes as arguments; nothing in this package is found through a global.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from os import environ as process_environ
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.api.chat import ChatCompletions
+from gateway.api.keys import KeyRoutes
+from gateway.api.middleware import Authentication, ErrorResponses, RequestLog
+from gateway.api.openapi import openapi_document
+from gateway.api.operations import OperationRoutes
+from gateway.api.routes import build_router, endpoints
+from gateway.api.sessions import SessionRoutes
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.issuing import issue_key
+from gateway.domain import Via
+from gateway.ports import Provider, Store
+from gateway.providers.direct import DirectProvider
+from gateway.providers.echo import EchoProvider
+from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.models import Models
+from gateway.settings import Settings
+from gateway.storage.memory import InMemoryStore
+from gateway.storage.sqlite import SqliteStore
+from gateway.tokens.calibration import Calibration
+from gateway.tokens.counter import TokenCounter
+from gateway.turns.cache import WindowCache
+from gateway.turns.closing import Closer
+from gateway.turns.estimate import Estimator
+from gateway.turns.flights import Flights
+from gateway.turns.locks import SessionLocks
+from gateway.turns.opening import Opener
+from gateway.turns.service import TurnService
+
+log = structlog.stdlib.get_logger("gateway")
+
+Announce = Callable[[Mapping[str, str]], None]
+"""Shows the keys of a new database, by the name of their user."""
+
+
+class App:
+    """The ASGI application, and the life of what it stands on."""
+
+    def __init__(
+        self,
+        stack: ASGIApp,
+        *,
+        store: Store,
+        flights: Flights,
+        providers: Mapping[Via, Provider],
+        on_start: Callable[[], Awaitable[None]],
+        shutdown_timeout: float,
+    ) -> None:
+        self._stack = stack
+        self._store = store
+        self._flights = flights
+        self._providers = providers
+        self._on_start = on_start
+        self._shutdown_timeout = shutdown_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._stack(scope, receive, send)
+
+    async def start(self) -> None:
+        await self._store.start()
+        await self._on_start()
+
+    async def drain(self) -> None:
+        """Take no new turns; return when the running ones are stored, cut short after `server.shutdown_timeout`."""
+        await self._flights.drain(self._shutdown_timeout)
+
+    async def cut_short(self) -> None:
+        """Take no new turns, and stop the running ones now; return when what they have is stored."""
+        await self._flights.drain(0)
+
+    async def aclose(self) -> None:
+        await self.drain()
+        for provider in self._providers.values():
+            await provider.aclose()
+        await self._store.aclose()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as exc:  # ASGI's way to say that the server cannot start
+            log.debug("start failed", exc_info=exc)
+            await self._store.aclose()
+            await send({"type": "lifespan.startup.failed", "message": str(exc)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    providers: Mapping[Via, Provider] | None = None,
+    environ: Mapping[str, str] = process_environ,
+    announce: Announce | None = None,
+) -> App:
+    """Compose the application. With `announce`, a database without keys is given an admin's and a user's."""
+    store = store or open_store(settings)
+    counter = TokenCounter()
+    models = Models(settings, environ)
+    litellm = LitellmProvider()
+    providers = providers or _providers(settings, counter, litellm)
+    estimator, calibration = Estimator(counter), Calibration()
+    cache, flights = WindowCache(settings.storage.cache_bytes), Flights()
+    authenticator = Authenticator(store, pepper=_pepper(settings), cache_seconds=settings.auth.cache_seconds)
+    turns = TurnService(
+        opener=Opener(
+            store=store,
+            models=models,
+            estimator=estimator,
+            calibration=calibration,
+            cache=cache,
+            settings=settings.sessions,
+        ),
+        closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache),
+        locks=SessionLocks(settings.sessions.lock_timeout),
+        flights=flights,
+        providers=providers,
+    )
+    stack = _stack(settings, store, models, authenticator, turns)
+
+    async def on_start() -> None:
+        await _warm_up(models, counter)
+        if models.needs_litellm:
+            await litellm.start()  # two to three seconds, which the first call would otherwise wait
+        if announce is not None and not await store.has_keys():
+            announce(await _first_keys(store, settings))
+
+    return App(
+        stack,
+        store=store,
+        flights=flights,
+        providers=providers,
+        on_start=on_start,
+        shutdown_timeout=settings.server.shutdown_timeout,
+    )
+
+
+def open_store(settings: Settings, *, checkpoints: bool = True) -> Store:
+    """The store that the settings name. `checkpoints`: False for a process that shares a running server's database."""
+    if settings.storage.url == "memory:":
+        return InMemoryStore()
+    return SqliteStore(settings.storage.url, timeout=settings.storage.timeout, checkpoints=checkpoints)
+
+
+def _stack(
+    settings: Settings, store: Store, models: Models, authenticator: Authenticator, turns: TurnService
+) -> ASGIApp:
+    table = endpoints(
+        ChatCompletions(
+            turns,
+            max_body_bytes=settings.server.max_body_bytes,
+            cancel_on_disconnect=settings.sessions.on_disconnect == "cancel",
+        ),
+        SessionRoutes(store, models, settings),
+        KeyRoutes(store, authenticator, settings),
+        OperationRoutes(store, models),
+    )
+    router = build_router(table, openapi_document(table))
+    return RequestLog(ErrorResponses(Authentication(router, authenticator)))
+
+
+def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvider) -> dict[Via, Provider]:
+    return {
+        Via.DIRECT: DirectProvider(max_connections=settings.providers.max_connections),
+        Via.LITELLM: litellm,
+        Via.ECHO: EchoProvider(lambda text: counter.text(text, "o200k_base")),
+    }
+
+
+async def _warm_up(models: Models, counter: TokenCounter) -> None:
+    """Load what the first turn would otherwise wait for: the encodings that the configured models count with."""
+    for entry in models.unknown_windows:
+        log.warning("context window unknown, 32768 assumed: set context_window", model=entry)
+    encodings = {models.resolve(name).encoding for name in models.names()} or {"o200k_base"}
+    for encoding in encodings:
+        await asyncio.to_thread(counter.text, "", encoding)
+
+
+async def _first_keys(store: Store, settings: Settings) -> dict[str, str]:
+    keys = {}
+    for user_name, admin in (("admin", True), ("user", False)):
+        _, keys[user_name] = await issue_key(
+            store, user_name=user_name, pepper=_pepper(settings), admin=admin, name="first start"
+        )
+    return keys
+
+
+def _pepper(settings: Settings) -> str | None:
+    return None if settings.auth.pepper is None else settings.auth.pepper.get_secret_value()

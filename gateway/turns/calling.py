@@ -1,0 +1,132 @@
+"""Steps 6 and 7 of a turn: call the provider, relay what it says, and know in the end what it said.
+
+Whatever happens comes back as an Outcome: a provider's error, a stream cut in the middle, a client that left. Only our
+own mistakes are raised.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from gateway.domain import Status
+from gateway.errors import GatewayError, ProviderBroken
+from gateway.ports import Provider, ProviderCall, ProviderStream
+from gateway.turns.flights import Flight, Interrupted
+from gateway.turns.turn import Outcome
+from gateway.wire.reply import Fold, parse_usage, reply_finish_reason, reply_message
+
+
+class Client(Protocol):
+    """The far end of a streamed reply."""
+
+    async def start(self, headers: Mapping[str, str]) -> None:
+        """Send the head: from here on the reply is a 200 whose body is an event stream."""
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the body. Does nothing once the client has left."""
+
+
+async def call_whole(provider: Provider, call: ProviderCall, flight: Flight[Any]) -> Outcome:
+    """One reply in one piece."""
+    began = time.perf_counter()
+    try:
+        async with flight.waiting():
+            reply = await provider.complete(call)
+    except (GatewayError, Interrupted) as exc:
+        return Outcome(Status.FAILED, _ms_since(began), error=_error(exc))
+    message = reply_message(reply.data)
+    if message is None:
+        broken = ProviderBroken(f"The provider of {call.deployment.name!r} sent a reply without a message.")
+        return Outcome(Status.FAILED, _ms_since(began), error=broken)
+    return Outcome(
+        Status.COMPLETE,
+        _ms_since(began),
+        message=message,
+        finish_reason=reply_finish_reason(reply.data),
+        usage=parse_usage(reply.data.get("usage")),
+        body=reply.body,
+        headers=reply.headers,
+    )
+
+
+async def call_streamed(
+    provider: Provider,
+    call: ProviderCall,
+    flight: Flight[Any],
+    client: Client,
+    *,
+    headers: Mapping[str, str],
+    include_usage: bool,
+) -> Outcome:
+    """One reply in events, passed on as they come. `headers` are the gateway's own, sent with the provider's."""
+    relay = Relay(client, include_usage)
+    began = time.perf_counter()
+    error: GatewayError | None = None
+    try:
+        async with flight.waiting():
+            stream = await provider.stream(call)
+            try:
+                await client.start({**stream.headers, **headers})
+                relay.started = True
+                await relay.run(stream)
+            finally:
+                await stream.aclose()
+        if not relay.fold.is_finished:
+            error = ProviderBroken(
+                f"The provider of {call.deployment.name!r} ended its stream before its reply was done."
+            )
+    except orjson.JSONDecodeError:
+        error = ProviderBroken(f"The provider of {call.deployment.name!r} sent an event that is not JSON.")
+    except (GatewayError, Interrupted) as exc:
+        error = _error(exc)
+    return relay.outcome(error, began)
+
+
+class Relay:
+    """Passes a stream's events on and folds them into the reply that will be stored."""
+
+    def __init__(self, client: Client, include_usage: bool) -> None:
+        self.fold = Fold()
+        self.started = False
+        self._client = client
+        self._include_usage = include_usage
+        self._first: float | None = None
+
+    async def run(self, stream: ProviderStream) -> None:
+        async for events in stream:
+            if data := b"".join([b"data: " + event + b"\n\n" for event in events if self._take(event)]):
+                await self._client.send(data)
+
+    def outcome(self, error: GatewayError | None, began: float) -> Outcome:
+        fold = self.fold
+        broken_off = Status.INCOMPLETE if fold.has_content else Status.FAILED
+        status = Status.COMPLETE if error is None else broken_off
+        return Outcome(
+            status,
+            _ms_since(began),
+            message=fold.message if status is not Status.FAILED else None,
+            finish_reason=fold.finish_reason,
+            usage=fold.usage,
+            ttft_ms=None if self._first is None else (self._first - began) * 1000,
+            error=error,
+            streaming=self.started,
+        )
+
+    def _take(self, event: bytes) -> bool:
+        """Fold an event in. False for the one that only reports usage, if the client did not ask for it."""
+        chunk = orjson.loads(event)
+        if not isinstance(chunk, dict):
+            raise orjson.JSONDecodeError("not an object", event.decode(errors="replace"), 0)
+        if self.fold.add(chunk) and self._first is None:
+            self._first = time.perf_counter()
+        return self._include_usage or bool(chunk.get("choices")) or not chunk.get("usage")
+
+
+def _error(exc: GatewayError | Interrupted) -> GatewayError:
+    return exc.reason if isinstance(exc, Interrupted) else exc
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

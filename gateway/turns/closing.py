@@ -1,0 +1,144 @@
+"""Step 8 of a turn: write down what was said and what it cost, in one transaction."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.domain import HistoryMessage, LedgerEntry, NewMessage, Status, Usage
+from gateway.history.exchanges import remember
+from gateway.ids import new_message_id
+from gateway.ports import ClosedTurn, Store
+from gateway.tokens.calibration import Calibration
+from gateway.turns.cache import WindowCache
+from gateway.turns.estimate import Estimator
+from gateway.turns.turn import History, Outcome, Turn
+from gateway.wire.json import dump
+from gateway.wire.reply import storable
+
+
+class Closer:
+    def __init__(self, *, store: Store, estimator: Estimator, calibration: Calibration, cache: WindowCache) -> None:
+        self._store = store
+        self._estimator = estimator
+        self._calibration = calibration
+        self._cache = cache
+
+    async def close(self, turn: Turn, outcome: Outcome) -> LedgerEntry:
+        """Store the turn. Raises StorageUnavailable; then nothing of it is stored."""
+        reply = outcome.message if turn.history is not None else None
+        reply_tokens = None if reply is None else await self._estimator.message(reply, turn.deployment.encoding)
+        usage = await self._usage(turn, outcome, reply_tokens)
+        messages = _messages(turn, outcome, reply, reply_tokens) if turn.history is not None else []
+        entry = _entry(turn, outcome, usage)
+        instructions = tuple(message.body for message in turn.request.instructions)
+        pinned = instructions if instructions and outcome.status is not Status.FAILED else None
+        first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned))
+        if turn.history is not None:
+            self._remember(turn.history, messages, outcome.status, first_seq)
+        return entry
+
+    async def _usage(self, turn: Turn, outcome: Outcome, reply_tokens: int | None) -> Usage:
+        """What the provider reported; else our estimate, marked as one. Nothing was used where nothing was answered."""
+        if outcome.usage is not None:
+            if turn.prompt_estimate is not None and not turn.deployment.exact:
+                self._calibration.learn(
+                    turn.deployment.name, estimated=turn.prompt_estimate, reported=outcome.usage.prompt_tokens
+                )
+            return outcome.usage
+        if outcome.message is None:
+            return Usage(estimated=True)
+        encoding = turn.deployment.encoding
+        prompt = turn.prompt_estimate
+        if prompt is None:
+            call = await self._estimator.call(turn.request.params, encoding)
+            prompt = call + await self._estimator.bodies(turn.call.messages, encoding)
+        completion = reply_tokens
+        if completion is None:
+            completion = await self._estimator.message(outcome.message, encoding)
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
+
+    def _remember(self, history: History, messages: Sequence[NewMessage], status: Status, first_seq: int) -> None:
+        """Keep the window that the next turn will want, if nobody else has written to the session meanwhile."""
+        known, session = history.known, history.session
+        if messages and first_seq != known.last_seq + 1:
+            self._cache.drop(session.id)
+            return
+        now = datetime.now(UTC).timestamp()
+        new = [
+            kept
+            for seq, message in enumerate(messages, first_seq)
+            if (
+                kept := remember(
+                    HistoryMessage(seq, message.role, message.body, message.tokens, message.encoding, status), now=now
+                )
+            )
+        ]
+        last_seq = known.last_seq + len(messages)
+        self._cache.put(session.id, known.appended(new, last_seq).trimmed(session.max_history_messages))
+
+
+def _messages(
+    turn: Turn, outcome: Outcome, reply: Mapping[str, Any] | None, reply_tokens: int | None
+) -> list[NewMessage]:
+    assert turn.history is not None  # noqa: S101 - only sessions have messages
+    encoding, metadata = turn.deployment.encoding, turn.request.params.get("metadata")
+    messages = [
+        NewMessage(
+            id=new_message_id(),
+            role=message.role,
+            body=message.body,
+            tokens=tokens,
+            encoding=encoding,
+            metadata=metadata if isinstance(metadata, dict) else None,
+        )
+        for message, tokens in zip(turn.request.messages, turn.history.new_tokens, strict=True)
+    ]
+    if reply is not None and reply_tokens is not None:
+        messages.append(
+            NewMessage(
+                id=new_message_id(),
+                role="assistant",
+                body=dump(storable(reply)),
+                tokens=reply_tokens,
+                encoding=encoding,
+                latency_ms=outcome.provider_ms,
+                ttft_ms=outcome.ttft_ms,
+                model=turn.deployment.name,
+            )
+        )
+    return messages
+
+
+def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
+    deployment, history, error = turn.deployment, turn.history, outcome.error
+    return LedgerEntry(
+        turn_id=turn.id,
+        request_id=turn.request_id,
+        user_id=turn.caller.user_id,
+        key_id=turn.caller.key_id,
+        session_id=None if history is None else history.session.id,
+        model=turn.request.model or deployment.name,
+        provider=deployment.provider,
+        provider_model=deployment.model,
+        stream=turn.request.stream,
+        status=outcome.status,
+        created_at=turn.created_at,
+        usage=usage,
+        cost=None if deployment.prices is None else deployment.prices.cost(usage),
+        finish_reason=outcome.finish_reason,
+        error_status=None if error is None else error.status,
+        error_code=None if error is None else error.code,
+        latency_ms=outcome.provider_ms,
+        ttft_ms=outcome.ttft_ms,
+        overhead_ms=overhead_ms(turn, outcome),
+        history_messages=0 if history is None else history.messages,
+        history_tokens=0 if history is None else history.tokens,
+        history_trimmed=0 if history is None else history.trimmed,
+    )
+
+
+def overhead_ms(turn: Turn, outcome: Outcome | None = None) -> float:
+    """The gateway's own time since the request arrived: all of it, less the provider's."""
+    spent = (time.perf_counter() - turn.started) * 1000
+    return spent if outcome is None else spent - outcome.provider_ms

@@ -1,0 +1,54 @@
+"""Our own token counts of a request, with those of texts that come again and again remembered.
+
+Pinned instructions and tools are the same on every turn of a session; counting them anew would cost more than the rest.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from gateway.tokens.counter import TokenCounter
+from gateway.wire.chat import NewChatMessage
+
+_LARGEST_REMEMBERED = 32 * 1024
+"""Bytes; what is longer is counted anew each time, off the event loop."""
+
+_CALL_FIELDS = ("tools", "functions", "response_format")
+
+
+class Estimator:
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
+        self._message: Callable[[bytes, str], int] = lru_cache(maxsize=512)(self._count_message)
+        self._call: Callable[[bytes, str], int] = lru_cache(maxsize=512)(self._count_call)
+
+    async def messages(self, messages: Sequence[NewChatMessage], encoding: str) -> list[int]:
+        """Tokens of each message; long texts are counted off the event loop."""
+        return await self._counter.messages([message.data for message in messages], encoding)
+
+    async def message(self, message: Mapping[str, Any], encoding: str) -> int:
+        return (await self._counter.messages([message], encoding))[0]
+
+    async def bodies(self, bodies: Sequence[bytes], encoding: str) -> int:
+        """Tokens of messages that are known as JSON, together."""
+        if all(len(body) <= _LARGEST_REMEMBERED for body in bodies):
+            return sum([self._message(body, encoding) for body in bodies])
+        return sum(await self._counter.messages([orjson.loads(body) for body in bodies], encoding))
+
+    async def call(self, params: Mapping[str, Any], encoding: str) -> int:
+        """Tokens of the call itself: its priming, tools and response format."""
+        described = {name: params[name] for name in _CALL_FIELDS if params.get(name)}
+        if not described:
+            return self._call(b"{}", encoding)
+        body = orjson.dumps(described)
+        if len(body) <= _LARGEST_REMEMBERED:
+            return self._call(body, encoding)
+        return await self._counter.call_async(described, encoding)
+
+    def _count_message(self, body: bytes, encoding: str) -> int:
+        return self._counter.message(orjson.loads(body), encoding)
+
+    def _count_call(self, body: bytes, encoding: str) -> int:
+        return self._counter.call(orjson.loads(body), encoding)

@@ -1,0 +1,95 @@
+"""Turns in flight: each in a task of its own, which ends when the turn is stored and not when its client leaves.
+
+A flight can be interrupted (the client hung up, the server is stopping) only while it waits: for its session's lock or
+for the provider. Never while it writes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+from gateway.errors import GatewayError, ShuttingDown
+
+T = TypeVar("T")
+
+_GRACE = 5.0
+"""Seconds that interrupted turns get to store what they have."""
+
+
+class Interrupted(Exception):
+    """The wait was ended by `Flight.interrupt`; `reason` says why."""
+
+    def __init__(self, reason: GatewayError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+class Flight(Generic[T]):
+    """One turn and its task."""
+
+    task: asyncio.Task[T]
+
+    def __init__(self) -> None:
+        self._reason: GatewayError | None = None
+        self._waiting = False
+
+    def interrupt(self, reason: GatewayError) -> None:
+        """End the turn's wait, now or when it next begins one. The first reason counts."""
+        if self._reason is None:
+            self._reason = reason
+            if self._waiting:
+                self.task.cancel()
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Marks a stretch that may be cut short. Raises Interrupted if it was."""
+        self._check()
+        self._waiting = True
+        cancellations = self.task.cancelling()
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Others may have cancelled the task too: that is more than an interruption, and goes on.
+            if self._reason is None or self.task.uncancel() > cancellations:
+                raise
+            raise Interrupted(self._reason) from None
+        finally:
+            self._waiting = False
+
+    def _check(self) -> None:
+        if self._reason is not None:
+            raise Interrupted(self._reason)
+
+
+class Flights:
+    """All turns of this process, strongly referenced: asyncio itself keeps only weak references to tasks."""
+
+    def __init__(self) -> None:
+        self._flights: set[Flight[Any]] = set()
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def launch(self, run: Callable[[Flight[T]], Coroutine[object, object, T]]) -> Flight[T]:
+        """Start a turn. Raises ShuttingDown once `drain` was called."""
+        if self._stopping:
+            raise ShuttingDown
+        flight: Flight[T] = Flight()
+        flight.task = asyncio.create_task(run(flight))
+        self._flights.add(flight)
+        flight.task.add_done_callback(lambda _: self._flights.discard(flight))
+        return flight
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new turns; interrupt those that still run after `seconds`, and have them store what they have."""
+        self._stopping = True
+        await self._wait(seconds)
+        for flight in tuple(self._flights):
+            flight.interrupt(ShuttingDown())
+        await self._wait(_GRACE)
+
+    async def _wait(self, seconds: float) -> None:
+        if tasks := [flight.task for flight in self._flights]:
+            await asyncio.wait(tasks, timeout=seconds)

@@ -1,0 +1,219 @@
+"""Steps 3 to 5 of a turn: resolve the model, open the turn in the store, build the window."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gateway.domain import Caller, Deployment, Session
+from gateway.errors import Conflict, ContextLengthExceeded, InvalidRequest, session_not_found
+from gateway.history.exchanges import Remembered, remember, renew
+from gateway.history.window import Window, fit
+from gateway.ids import new_turn_id
+from gateway.ports import OpenedTurn, ProviderCall, Store, TurnOpening
+from gateway.providers.models import Models
+from gateway.settings import SessionSettings
+from gateway.tokens.calibration import Calibration
+from gateway.turns.cache import CachedWindow, WindowCache, merge
+from gateway.turns.estimate import Estimator
+from gateway.turns.turn import History, Turn
+from gateway.wire.chat import ChatRequest
+
+
+class Opener:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        models: Models,
+        estimator: Estimator,
+        calibration: Calibration,
+        cache: WindowCache,
+        settings: SessionSettings,
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._estimator = estimator
+        self._calibration = calibration
+        self._cache = cache
+        self._settings = settings
+
+    async def open(self, request: ChatRequest, caller: Caller, request_id: str, started: float) -> Turn:
+        """Everything that is needed to call the provider. Raises GatewayError; nothing is stored then."""
+        deployment = self._resolve(request, request.model) if request.model is not None else None
+        if request.session_id is None:
+            assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
+            return self._turn(request, caller, request_id, started, deployment, _sent_alone(request))
+        session, known = await self._open_session(request, request.session_id, caller)
+        if deployment is None:
+            deployment = self._resolve(request, _session_model(session))
+        history, window, estimate = await self._window(request, session, known, deployment)
+        return self._turn(request, caller, request_id, started, deployment, window.messages, history, estimate)
+
+    def _resolve(self, request: ChatRequest, name: str) -> Deployment:
+        deployment = self._models.resolve(name)
+        request.check_params(deployment.allow_params)
+        return deployment
+
+    def _turn(
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        request_id: str,
+        started: float,
+        deployment: Deployment,
+        messages: Sequence[bytes],
+        history: History | None = None,
+        estimate: int | None = None,
+    ) -> Turn:
+        return Turn(
+            id=new_turn_id(),
+            request_id=request_id,
+            request=request,
+            caller=caller,
+            deployment=deployment,
+            call=ProviderCall(deployment, messages, request.params, request_id),
+            started=started,
+            created_at=datetime.now(UTC),
+            history=history,
+            prompt_estimate=estimate,
+        )
+
+    # ── the session ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _open_session(
+        self, request: ChatRequest, session_id: str, caller: Caller
+    ) -> tuple[Session, CachedWindow]:
+        cached = self._cache.get(session_id)
+        opened = await self._ask_store(request, session_id, caller, cached)
+        limit = _limit(request, opened.session)
+        known = _known(cached, opened, limit)
+        if not known.covers(limit):
+            # More history is asked for than was when these messages were cached: read it again, without the cache.
+            opened = await self._ask_store(request, session_id, caller, None)
+            known = _known(None, opened, limit)
+        return opened.session, known
+
+    async def _ask_store(
+        self, request: ChatRequest, session_id: str, caller: Caller, cached: CachedWindow | None
+    ) -> OpenedTurn:
+        opened = await self._store.open_turn(
+            TurnOpening(
+                user_id=caller.user_id,
+                session_id=session_id,
+                limit=request.max_history_messages,
+                known_seq=cached.last_seq if cached is not None else 0,
+                known_epoch=cached.epoch if cached is not None else -1,
+                create=self._new_session(session_id, caller) if self._settings.auto_create else None,
+            )
+        )
+        if opened is None:
+            raise session_not_found(session_id)
+        if opened.session.archived_at is not None:
+            raise Conflict(
+                f"Session {session_id!r} is archived and takes no new turns.",
+                code="session_archived",
+                param="session_id",
+            )
+        return opened
+
+    def _new_session(self, session_id: str, caller: Caller) -> Session:
+        now = datetime.now(UTC)
+        return Session(
+            id=session_id,
+            user_id=caller.user_id,
+            name=None,
+            model=None,
+            max_history_messages=self._settings.max_history_messages,
+            instructions=(),
+            metadata={},
+            created_at=now,
+            updated_at=now,
+        )
+
+    # ── the window ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _window(
+        self, request: ChatRequest, session: Session, known: CachedWindow, deployment: Deployment
+    ) -> tuple[History, Window, int]:
+        encoding = deployment.encoding
+        instructions = [message.body for message in request.instructions] or session.instructions
+        new_tokens = await self._estimator.messages(request.messages, encoding)
+        fixed = (
+            await self._estimator.call(request.params, encoding)
+            + await self._estimator.bodies(instructions, encoding)
+            + sum(new_tokens)
+        )
+        window = fit(
+            instructions=instructions,
+            history=await self._counted_alike(renew(known.messages, time.time()), encoding),
+            new=[message.body for message in request.messages],
+            answers=request.answers,
+            max_messages=_limit(request, session),
+            budget=self._budget(request, deployment, fixed),
+        )
+        injectable = session.message_count - session.failed_count
+        history = History(
+            session=session,
+            known=known,
+            messages=window.history_messages,
+            tokens=window.history_tokens,
+            trimmed=max(0, injectable - window.history_messages),
+            new_tokens=new_tokens,
+        )
+        return history, window, fixed + window.history_tokens
+
+    def _budget(self, request: ChatRequest, deployment: Deployment, fixed: int) -> int:
+        """Tokens that history may take: context window - reply reserve - safety margin - all that must be sent.
+
+        For a model whose encoding is an estimate, the window is measured in our tokens by what the provider has
+        reported so far. Raises ContextLengthExceeded if the request does not fit even without history.
+        """
+        reserve = request.max_reply_tokens or deployment.reply_reserve
+        space = deployment.context_window - reserve - self._settings.safety_margin
+        ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.name)
+        budget = int(space / ratio) - fixed
+        if budget < 0:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {deployment.context_window} tokens. This request alone needs "
+                f"about {round(fixed * ratio)} tokens, with {reserve} kept for the reply and a safety margin of "
+                f"{self._settings.safety_margin}. Shorten the messages or ask for fewer reply tokens.",
+                param="messages",
+            )
+        return budget
+
+    async def _counted_alike(self, messages: Sequence[Remembered], encoding: str) -> Sequence[Remembered]:
+        """The messages with their tokens in this encoding: recounted only where the model has changed."""
+        if all(message.encoding == encoding for message in messages):
+            return messages
+        return [
+            message
+            if message.encoding == encoding
+            else replace(message, tokens=await self._estimator.bodies([message.body], encoding), encoding=encoding)
+            for message in messages
+        ]
+
+
+def _known(cached: CachedWindow | None, opened: OpenedTurn, limit: int) -> CachedWindow:
+    now = time.time()
+    read = [kept for message in opened.messages if (kept := remember(message, now=now)) is not None]
+    return merge(cached, opened, read, limit)
+
+
+def _limit(request: ChatRequest, session: Session) -> int:
+    asked = request.max_history_messages
+    return session.max_history_messages if asked is None else asked
+
+
+def _session_model(session: Session) -> str:
+    if session.model is None:
+        raise InvalidRequest(
+            "you must provide a model parameter: neither the request nor the session names one",
+            code="missing_required_parameter",
+            param="model",
+        )
+    return session.model
+
+
+def _sent_alone(request: ChatRequest) -> list[bytes]:
+    return [message.body for message in (*request.instructions, *request.messages)]

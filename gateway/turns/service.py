@@ -1,0 +1,147 @@
+"""A turn, from a caller's request to the last byte of its reply: steps 3 to 9, in order.
+
+    open      resolve the model, open the turn in the store, build the window     turns/opening.py
+    call      call the provider, relay its reply                                  turns/calling.py
+    close     store the messages and the ledger row, let the lock go              turns/closing.py
+    finish    only then the last byte
+
+It runs in a task of its own (turns/flights.py), so that a client that hangs up cannot cancel the write.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.domain import Caller, LedgerEntry, Via
+from gateway.errors import GatewayError
+from gateway.ports import Provider
+from gateway.turns.calling import Client, call_streamed, call_whole
+from gateway.turns.closing import Closer, overhead_ms
+from gateway.turns.flights import Flight, Flights, Interrupted
+from gateway.turns.locks import SessionLocks
+from gateway.turns.opening import Opener
+from gateway.turns.turn import Outcome, Turn
+from gateway.wire.chat import ChatRequest
+from gateway.wire.json import dump
+from gateway.wire.reply import DONE
+
+
+@dataclass(slots=True)
+class TurnReport:
+    """What the request's log line says of its turn; filled in as the turn goes on, whatever becomes of it."""
+
+    turn: Turn | None = None
+    outcome: Outcome | None = None
+    entry: LedgerEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReply:
+    """What is left to send when the turn is stored: a whole reply, or the end of a streamed one."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class TurnService:
+    def __init__(
+        self,
+        *,
+        opener: Opener,
+        closer: Closer,
+        locks: SessionLocks,
+        flights: Flights,
+        providers: Mapping[Via, Provider],
+    ) -> None:
+        self._opener = opener
+        self._closer = closer
+        self._locks = locks
+        self._flights = flights
+        self._providers = providers
+
+    def start(
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        client: Client,
+        *,
+        request_id: str,
+        started: float,
+        report: TurnReport,
+    ) -> Flight[TurnReply]:
+        """Begin the turn. `started` is time.perf_counter() at the request's arrival. Raises ShuttingDown."""
+        return self._flights.launch(
+            lambda flight: self._run(flight, request, caller, client, request_id, started, report)
+        )
+
+    async def _run(
+        self,
+        flight: Flight[TurnReply],
+        request: ChatRequest,
+        caller: Caller,
+        client: Client,
+        request_id: str,
+        started: float,
+        report: TurnReport,
+    ) -> TurnReply:
+        async with self._session_lock(flight, request, caller):
+            report.turn = turn = await self._opener.open(request, caller, request_id, started)
+            report.outcome = outcome = await self._call(flight, turn, client)
+            try:
+                report.entry = await self._closer.close(turn, outcome)
+            except GatewayError as exc:
+                return _refused(outcome, outcome.error or exc)
+        if outcome.error is not None:
+            return _refused(outcome, outcome.error)
+        if outcome.body is None:
+            return TurnReply(DONE)
+        return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
+
+    @asynccontextmanager
+    async def _session_lock(
+        self, flight: Flight[TurnReply], request: ChatRequest, caller: Caller
+    ) -> AsyncIterator[None]:
+        if request.session_id is None:
+            yield
+            return
+        lock = self._locks.hold((caller.user_id, request.session_id))
+        try:
+            async with flight.waiting():
+                await lock.__aenter__()
+        except Interrupted as exc:
+            raise exc.reason from None
+        try:
+            yield
+        finally:
+            await lock.__aexit__(None, None, None)
+
+    async def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Outcome:
+        provider = self._providers[turn.deployment.via]
+        if not turn.request.stream:
+            return await call_whole(provider, turn.call, flight)
+        return await call_streamed(
+            provider,
+            turn.call,
+            flight,
+            client,
+            headers=_headers(turn),
+            include_usage=turn.request.include_usage,
+        )
+
+
+def _refused(outcome: Outcome, error: GatewayError) -> TurnReply:
+    """An error is the response while there is none yet; in a stream it is its last event, and no [DONE] follows."""
+    if not outcome.streaming:
+        raise error
+    return TurnReply(b"data: " + dump(error.body()) + b"\n\n")
+
+
+def _headers(turn: Turn, outcome: Outcome | None = None) -> dict[str, str]:
+    headers = {"x-gateway-overhead-ms": f"{overhead_ms(turn, outcome):.2f}"}
+    if (history := turn.history) is not None:
+        headers["x-session-id"] = history.session.id
+        headers["x-history-messages"] = str(history.messages)
+        headers["x-history-tokens"] = str(history.tokens)
+        headers["x-history-trimmed"] = str(history.trimmed)
+    return headers

@@ -1,0 +1,64 @@
+"""One turn on its way through the steps: what is known of it before the call, and how the call came out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gateway.domain import Caller, Deployment, Session, Status, Usage
+from gateway.errors import GatewayError
+from gateway.ports import ProviderCall
+from gateway.turns.cache import CachedWindow
+from gateway.wire.chat import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a session brings to the call, and what opening the turn found out about it."""
+
+    session: Session
+    known: CachedWindow
+    messages: int
+    tokens: int
+    trimmed: int
+    """Messages of the session that could be injected and were not."""
+    new_tokens: Sequence[int]
+    """Tokens of each of the request's messages, instructions left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that is ready for its provider."""
+
+    id: str
+    request_id: str
+    request: ChatRequest
+    caller: Caller
+    deployment: Deployment
+    call: ProviderCall
+    started: float
+    """time.perf_counter() at the request's arrival."""
+    created_at: datetime
+    history: History | None
+    """None for a stateless call."""
+    prompt_estimate: int | None
+    """Our own count of the prompt's tokens; None where nothing needed it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the provider's call ended. Durations are milliseconds."""
+
+    status: Status
+    provider_ms: float
+    message: Mapping[str, Any] | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    ttft_ms: float | None = None
+    error: GatewayError | None = None
+    body: bytes | None = None
+    """A whole reply, as the provider sent it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of the provider's headers that go on to the client."""
+    streaming: bool = False
+    """True once the client was sent the head of a streamed reply: from then on errors are events."""

@@ -1,0 +1,167 @@
+"""What the sessions and key routes take, and what they say of the rest."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from pydantic import BaseModel
+
+from gateway.api.schemas import KeyInput, MessagePaging, Paging, SessionInput, validate
+from gateway.errors import InvalidRequest
+from gateway.wire.json import parse_object
+from tests.unit.json_values import json_objects
+
+
+def refusal(model: type[BaseModel], data: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        validate(model, data)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def test_every_setting_of_a_session_may_be_left_out() -> None:
+    assert validate(SessionInput, {}) == SessionInput()
+    assert SessionInput().metadata is None
+
+
+def test_settings_of_a_session_are_taken_as_they_are() -> None:
+    data = {
+        "session_name": "Trip",
+        "model": "fast",
+        "max_history_messages": 5,
+        "system_prompt": "Be brief.",
+        "metadata": {"a": [1, {"b": None}]},
+    }
+    assert validate(SessionInput, data).model_dump() == data
+
+
+def test_what_was_named_is_known_from_what_was_left_out() -> None:
+    assert validate(SessionInput, {"model": None}).model_fields_set == {"model"}
+
+
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value", "allowed"),
+    [
+        (SessionInput, "max_history_messages", -1, "from 0 to 1000"),
+        (SessionInput, "max_history_messages", 1001, "from 0 to 1000"),
+        (Paging, "limit", "0", "from 1 to 100"),
+        (Paging, "limit", "101", "from 1 to 100"),
+        (Paging, "offset", "-1", "from 0 to 2147483648"),
+        (MessagePaging, "limit", "501", "from 1 to 500"),
+    ],
+)
+def test_a_number_out_of_its_range_is_told_the_range(
+    model: type[BaseModel], field: str, value: object, allowed: str
+) -> None:
+    error = refusal(model, {field: value})
+    assert error.message == f"Invalid '{field}': expected a number {allowed}."
+    assert (error.param, error.code) == (field, "invalid_value")
+
+
+@pytest.mark.parametrize("value", [0, 1000])
+def test_the_ends_of_a_range_are_inside(value: int) -> None:
+    assert validate(SessionInput, {"max_history_messages": value}).max_history_messages == value
+
+
+def test_an_unknown_field_is_told_the_known_ones() -> None:
+    error = refusal(SessionInput, {"name": "Trip"})
+    assert error.message == (
+        "Unknown field 'name'; known are session_name, model, max_history_messages, system_prompt, metadata."
+    )
+    assert (error.param, error.code) == ("name", "unknown_parameter")
+
+
+def test_a_missing_field_is_named() -> None:
+    error = refusal(KeyInput, {"admin": True})
+    assert error.message == "Missing required parameter: 'user'."
+    assert (error.param, error.code) == ("user", "missing_required_parameter")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("session_name", ""),
+        ("session_name", "x" * 257),
+        ("session_name", 5),
+        ("session_name", "a\0b"),
+        ("model", "a\0b"),
+        ("model", ["fast"]),
+        ("max_history_messages", "5"),
+        ("max_history_messages", True),
+        ("max_history_messages", 5.0),
+        ("system_prompt", 5),
+        ("metadata", []),
+        ("metadata", {"a": "\0"}),
+        ("metadata", {"\0": "a"}),
+        ("metadata", {"a": ["\\\0"]}),
+        ("metadata", {"a": "x" * 16_384}),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_field(field: str, value: object) -> None:
+    error = refusal(SessionInput, {field: value})
+    assert (error.param, error.code) == (field, "invalid_value")
+    assert error.message.startswith(f"Invalid '{field}': ")
+    assert error.message.endswith(".")
+
+
+def test_a_nul_is_told_from_the_text_that_spells_one() -> None:
+    metadata = {"a": r"\u0000", r"\\u0000": r"\\\u0000"}
+    assert validate(SessionInput, {"metadata": metadata}).metadata == metadata
+
+
+def test_metadata_may_take_16_kib() -> None:
+    metadata = {"a": "x" * (16 * 1024 - len('{"a":""}'))}
+    assert validate(SessionInput, {"metadata": metadata}).metadata == metadata
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 5])
+def test_what_is_no_object_is_refused(data: object) -> None:
+    assert refusal(SessionInput, data).code == "invalid_value"
+
+
+@given(json_objects())
+def test_metadata_is_kept_whole_or_refused_for_its_nul(metadata: dict[str, Any]) -> None:
+    body = orjson.dumps({"metadata": metadata})
+    if has_nul(metadata):
+        assert refusal(SessionInput, parse_object(body)).param == "metadata"
+    else:
+        assert validate(SessionInput, parse_object(body)).metadata == metadata
+
+
+def has_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(has_nul(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return any(has_nul(each) for each in value)
+    return isinstance(value, str) and "\0" in value
+
+
+# ── paging ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pages_have_their_defaults() -> None:
+    assert validate(Paging, {}).model_dump() == {"limit": 20, "offset": 0}
+    assert validate(MessagePaging, {}).model_dump() == {"limit": 50, "offset": 0}
+
+
+def test_a_query_is_text_and_may_hold_other_names() -> None:
+    assert validate(Paging, {"limit": "7", "offset": "14", "include_archived": "true"}).model_dump() == {
+        "limit": 7,
+        "offset": 14,
+    }
+
+
+@pytest.mark.parametrize("value", ["", "many", "1.5", "1e2"])
+def test_a_page_is_counted_in_whole_numbers(value: str) -> None:
+    error = refusal(Paging, {"limit": value})
+    assert (error.param, error.code) == ("limit", "invalid_value")
+
+
+def test_the_form_of_a_key() -> None:
+    data = {"user": "alice", "admin": True, "name": "laptop", "expires_in": "30d"}
+    assert validate(KeyInput, data).model_dump() == data
+    assert refusal(KeyInput, {"user": "alice", "admin": "yes"}).param == "admin"
