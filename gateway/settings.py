@@ -106,7 +106,9 @@ class ModelSettings(_Frozen):
     name: str = Field(min_length=1, max_length=256, description='what clients send as "model"; "*" is any litellm id')
     model: str = Field(min_length=1, max_length=256, description='litellm\'s id, "echo", or "*"')
     api_base: str | None = Field(None, pattern=r"^https?://", description="the upstream's base URL, with its /v1")
-    api_key: SecretStr | None = Field(None, description="else the provider's own environment variable is read")
+    api_key: SecretStr | None = Field(
+        None, description="else the provider's own environment variable, unless api_base is set"
+    )
     via: Literal["auto", "litellm", "direct"] = Field(
         "auto", description="auto: direct where the upstream speaks OpenAI's wire, else litellm"
     )

@@ -31,6 +31,8 @@ _ESTIMATE = "o200k_base"
 _BUNDLED = frozenset({"o200k_base", "cl100k_base", "p50k_base"})
 _OPENAIS = frozenset({"openai", "azure"})
 _STARS_REMEMBERED = 256
+_NO_KEY = "none"
+"""For litellm, which would look into the environment itself if it were given no key at all."""
 _MODEL_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,255}")
 """What a client may name under "*": litellm puts some providers' ids into the path of a URL."""
 
@@ -115,7 +117,7 @@ class Models:
             encoding=encoding,
             exact=exact,
             api_base=self._base(entry, provider),
-            api_key=None if via is Via.ECHO else self._key(entry, provider),
+            api_key=None if via is Via.ECHO else self._key(entry, provider, via),
             prices=_prices(entry, facts),
             allow_params=entry.allow_params,
             timeouts=self._timeouts,
@@ -126,10 +128,16 @@ class Models:
             return entry.api_base
         return self._first(DIRECT[provider].bases) or DIRECT[provider].base
 
-    def _key(self, entry: ModelSettings, provider: str) -> str | None:
-        """None where the upstream wants no key, or where litellm has to find more than a key."""
+    def _key(self, entry: ModelSettings, provider: str, via: Via) -> str | None:
+        """None where the upstream wants no key, or where litellm has to find more than a key.
+
+        A provider's key in the environment is for that provider: an entry that says `openai/…` only for the wire, and
+        names a host of its own, is not sent OpenAI's key.
+        """
         if entry.api_key is not None:
             return entry.api_key.get_secret_value()
+        if entry.api_base is not None and provider in DIRECT:
+            return _NO_KEY if via is Via.LITELLM else None
         return self._first(key_names(provider))
 
     def _first(self, names: tuple[str, ...]) -> str | None:

@@ -4,8 +4,6 @@ The decoder follows https://html.spec.whatwg.org/multipage/server-sent-events.ht
 except that a lone CR does not end a line: nobody sends one, and leaving it out keeps every split exact.
 """
 
-DATA = b"data: "
-END = b"\n\n"
 DONE = b"[DONE]"
 """The payload that ends a stream of chat completion chunks."""
 

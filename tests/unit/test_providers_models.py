@@ -66,6 +66,15 @@ def test_bases_come_from_the_entry_then_the_environment_then_the_table() -> None
     assert resolve("anthropic/claude-sonnet-4-5", environ={}).api_base is None
 
 
+@pytest.mark.parametrize(("via", "sent"), [("auto", None), ("litellm", "none")])
+def test_a_host_of_ones_own_is_not_sent_the_key_of_the_provider_whose_wire_it_speaks(
+    via: str, sent: str | None
+) -> None:
+    environ = {"OPENAI_API_KEY": "sk-openai"}
+    deployment = resolve("openai/mine", api_base="http://127.0.0.1:1/v1", via=via, environ=environ)
+    assert deployment.api_key == sent
+
+
 def test_keys_come_from_the_entry_then_the_environment() -> None:
     assert resolve("openai/gpt-4o", api_key="sk-mine").api_key == "sk-mine"
     assert resolve("anthropic/claude-sonnet-4-5").api_key == "sk-ant"
