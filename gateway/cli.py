@@ -90,7 +90,8 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=math.ceil(settings.server.shutdown_timeout) + 10,
+            timeout_keep_alive=75,  # longer than the 60 s of most load balancers, so that they are the ones to close
+            timeout_graceful_shutdown=math.ceil(settings.server.shutdown_timeout) + 5,
         ),
     )
     with suppress(KeyboardInterrupt):

@@ -14,6 +14,9 @@ from gateway.domain import HistoryMessage, Status
 
 _CALL_FIELDS = ("tool_calls", "function_call")
 
+_SIGNS_OF_NOTHING = (b'"content":null', b'"content":""', b'"content":[]')
+"""What a reply without content looks like, as this gateway writes JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -52,9 +55,10 @@ class Exchange:
 def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
     """Make a stored message ready to be sent again; None if nothing of it can be.
 
-    The body goes back byte for byte, but for three kinds of reply: one that was cut off loses its tool calls, which may
-    be half; audio goes back as its id, which is all that OpenAI takes; and as its transcript once `now` (seconds since
-    1970) has passed the audio's `expires_at`. `tokens` stay those of the stored message.
+    An empty reply cannot. Else the body goes back byte for byte, but for three kinds of reply: one that was cut off
+    loses its tool calls, which may be half; audio goes back as its id, which is all that OpenAI takes; and as its
+    transcript once `now` (seconds since 1970) has passed the audio's `expires_at`. `tokens` stay those of the stored
+    message.
     """
     if message.status is Status.FAILED:
         return None
@@ -66,6 +70,8 @@ def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
     if message.status is Status.INCOMPLETE:
         return _incomplete(kept)
     # Bytes are searched before any parsing: most replies are plain text. A hit inside a text only costs the parsing.
+    if any(sign in message.body for sign in _SIGNS_OF_NOTHING) and not _says_anything(_parse(message.body)):
+        return None
     if b'"tool_calls"' in message.body:
         kept = replace(kept, calls=_call_ids(_parse(message.body)))
     if b'"audio"' in message.body:
@@ -139,12 +145,17 @@ def _without_audio(reply: dict[str, Any]) -> dict[str, Any]:
 def _uncalled(body: bytes) -> bytes | None:
     """The wire JSON without tool calls; None if nothing is left to send."""
     rest = {name: value for name, value in _parse(body).items() if name != "tool_calls"}
-    return orjson.dumps(rest) if _is_sendable(rest) or rest.get("audio") else None
+    return orjson.dumps(rest) if _says_anything(rest) else None
 
 
 def _is_sendable(reply: dict[str, Any]) -> bool:
     """An assistant's message without any of these is refused."""
     return any(reply.get(name) for name in ("content", "refusal", *_CALL_FIELDS))
+
+
+def _says_anything(reply: dict[str, Any]) -> bool:
+    """False for a reply that a content filter, say, has left empty: providers refuse to be sent it."""
+    return _is_sendable(reply) or bool(reply.get("audio"))
 
 
 def _call_ids(reply: dict[str, Any]) -> tuple[str, ...]:

@@ -70,13 +70,13 @@ def _provider_error(
     deployment: Deployment, status: int, details: Mapping[str, Any], headers: Mapping[str, str]
 ) -> ProviderError:
     refused = status in {401, 403}  # the gateway's credential, which the caller must not take for its own
-    code = "provider_authentication_error" if refused else _code(details.get("code"))
+    code = "provider_authentication_error" if refused else _code(deployment, details.get("code"))
     return ProviderError(
         _message(deployment, status, details.get("message")),
         status=status,
-        type=_text(details.get("type")),
+        type=_harmless(deployment, details.get("type")),
         code=code,
-        param=_text(details.get("param")),
+        param=_harmless(deployment, details.get("param")),
         headers=headers,
     )
 
@@ -84,9 +84,7 @@ def _provider_error(
 def _message(deployment: Deployment, status: int, message: Any) -> str:
     if status == 401:
         return f"The provider of model {deployment.name!r} refused the gateway's credential."
-    if _text(message) is None or _shows_key(deployment.api_key, message):
-        return f"The provider of model {deployment.name!r} answered with status {status}."
-    return str(message)
+    return _harmless(deployment, message) or f"The provider of model {deployment.name!r} answered with status {status}."
 
 
 def _shows_key(key: str | None, message: str) -> bool:
@@ -95,9 +93,10 @@ def _shows_key(key: str | None, message: str) -> bool:
     return key[: 2 * _PIECE] in message or key[-_PIECE:] in message
 
 
-def _code(code: Any) -> str | None:
-    return str(code) if isinstance(code, int) and not isinstance(code, bool) else _text(code)
+def _code(deployment: Deployment, code: Any) -> str | None:
+    return str(code) if isinstance(code, int) and not isinstance(code, bool) else _harmless(deployment, code)
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _harmless(deployment: Deployment, value: Any) -> str | None:
+    """The value if it is a text with something in it and no piece of the credential."""
+    return value if isinstance(value, str) and value and not _shows_key(deployment.api_key, value) else None

@@ -4,6 +4,7 @@ Whatever happens comes back as an Outcome: a provider's error, a stream cut in t
 own mistakes are raised.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,11 +12,11 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.domain import Status
-from gateway.errors import GatewayError, ProviderBroken
+from gateway.errors import GatewayError, ProviderBroken, ProviderTimeout
 from gateway.ports import Provider, ProviderCall, ProviderStream
 from gateway.turns.flights import Flight, Interrupted
 from gateway.turns.turn import Outcome
-from gateway.wire.reply import Fold, parse_usage, reply_finish_reason, reply_message
+from gateway.wire.reply import Fold, parse_halves, parse_usage, reply_finish_reason, reply_message
 
 
 class Client(Protocol):
@@ -61,11 +62,13 @@ async def call_streamed(
     include_usage: bool,
 ) -> Outcome:
     """One reply in events, passed on as they come. `headers` are the gateway's own, sent with the provider's."""
-    relay = Relay(client, include_usage)
+    model, total = call.deployment.name, call.deployment.timeouts.total
+    relay = Relay(client, model=model, include_usage=include_usage)
     began = time.perf_counter()
-    error: GatewayError | None = None
+    error: GatewayError = ProviderBroken(f"The provider of {model!r} ended its stream before its reply was done.")
     try:
-        async with flight.waiting():
+        # Adapters bound their own waiting; this bounds a client's that has stopped reading, and holds its session.
+        async with flight.waiting(), asyncio.timeout(total):
             stream = await provider.stream(call)
             try:
                 await client.start({**stream.headers, **headers})
@@ -73,24 +76,21 @@ async def call_streamed(
                 await relay.run(stream)
             finally:
                 await stream.aclose()
-        if not relay.fold.is_finished:
-            error = ProviderBroken(
-                f"The provider of {call.deployment.name!r} ended its stream before its reply was done."
-            )
-    except orjson.JSONDecodeError:
-        error = ProviderBroken(f"The provider of {call.deployment.name!r} sent an event that is not JSON.")
+    except TimeoutError:
+        error = ProviderTimeout(f"The reply of {model!r} took longer than {total:g} s in all.")
     except (GatewayError, Interrupted) as exc:
         error = _error(exc)
-    return relay.outcome(error, began)
+    return relay.outcome(None if relay.fold.is_finished else error, began)
 
 
 class Relay:
     """Passes a stream's events on and folds them into the reply that will be stored."""
 
-    def __init__(self, client: Client, include_usage: bool) -> None:
+    def __init__(self, client: Client, *, model: str, include_usage: bool) -> None:
         self.fold = Fold()
         self.started = False
         self._client = client
+        self._model = model
         self._include_usage = include_usage
         self._first: float | None = None
 
@@ -116,12 +116,20 @@ class Relay:
 
     def _take(self, event: bytes) -> bool:
         """Fold an event in. False for the one that only reports usage, if the client did not ask for it."""
-        chunk = orjson.loads(event)
-        if not isinstance(chunk, dict):
-            raise orjson.JSONDecodeError("not an object", event.decode(errors="replace"), 0)
+        chunk = self._parse(event)
         if self.fold.add(chunk) and self._first is None:
             self._first = time.perf_counter()
         return self._include_usage or bool(chunk.get("choices")) or not chunk.get("usage")
+
+    def _parse(self, event: bytes) -> dict[str, Any]:
+        try:
+            chunk = orjson.loads(event)
+        except orjson.JSONDecodeError:
+            chunk = parse_halves(event)
+            self.fold.has_halves = True
+        if not isinstance(chunk, dict):
+            raise ProviderBroken(f"The provider of {self._model!r} sent an event that is not a JSON object.")
+        return chunk
 
 
 def _error(exc: GatewayError | Interrupted) -> GatewayError:

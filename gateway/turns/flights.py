@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, ShuttingDown
 
 T = TypeVar("T")
 
-_GRACE = 5.0
+_GRACE = 3.0
 """Seconds that interrupted turns get to store what they have."""
 
 

@@ -3,6 +3,7 @@
 Choice 0 is what a session stores; of the other choices only whether they came to an end is kept.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,11 @@ class Fold:
     `usage` is what the provider reported, `finish_reason` that of choice 0.
     """
 
-    __slots__ = ("_finished", "_message", "_seen", "finish_reason", "usage")
+    __slots__ = ("_finished", "_message", "_seen", "finish_reason", "has_halves", "usage")
 
     def __init__(self) -> None:
+        self.has_halves = False
+        """Set it where an event had to be read by `parse_halves`."""
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self._message: dict[str, Any] | None = None
@@ -48,7 +51,8 @@ class Fold:
         """Choice 0's message so far, None before its first delta."""
         if self._message is None:
             return None
-        return {name: _without_indexes(value) for name, value in self._message.items()}
+        message = {name: _without_indexes(value) for name, value in self._message.items()}
+        return joined_halves(message) if self.has_halves else message
 
     @property
     def is_finished(self) -> bool:
@@ -127,6 +131,31 @@ def _without_indexes(value: Any) -> Any:
         {key: part for key, part in item.items() if key != "index"} if isinstance(item, dict) else item
         for item in value
     ]
+
+
+def parse_halves(payload: bytes) -> Any:
+    """The JSON of an event that may hold half a character; None if it is not JSON all the same.
+
+    Providers that count text in UTF-16 cut an emoji in two, and send `\\ud83d` and `\\ude00` in two events. orjson
+    refuses either half; the standard library takes them.
+    """
+    if b"\\ud" not in payload and b"\\uD" not in payload:
+        return None
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+def joined_halves(value: Any) -> Any:
+    """The value with the halves of characters in its texts joined; a half without its other becomes U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [joined_halves(item) for item in value]
+    if isinstance(value, dict):
+        return {joined_halves(name): joined_halves(item) for name, item in value.items()}
+    return value
 
 
 def reply_message(data: Mapping[str, Any]) -> dict[str, Any] | None:

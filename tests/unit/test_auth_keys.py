@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.keys import generate_key, hash_key, parse_key
+from gateway.auth.keys import generate_key, hash_key, mask_keys, parse_key
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = len("sk-gw-") + 10 + 26 + 6
@@ -85,3 +85,11 @@ def test_the_pepper_changes_every_digest() -> None:
 
 def test_an_empty_pepper_is_none() -> None:
     assert hash_key("text", "") == hash_key("text", None)
+
+
+def test_a_text_is_rid_of_the_secrets_of_its_keys() -> None:
+    key = generate_key().text
+    public = key[:16]
+    assert mask_keys(f"/admin/keys/{key}/{key[:30]}") == f"/admin/keys/{public}…/{public}…"
+    assert mask_keys(f"/admin/keys/{public}") == f"/admin/keys/{public}"
+    assert mask_keys("/chat/sessions/sess_1") == "/chat/sessions/sess_1"

@@ -186,3 +186,32 @@ def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:
 @pytest.mark.parametrize("history", [[], [says()], [says(), tells("a")]])
 def test_without_a_user_there_is_no_exchange(history: list[Remembered]) -> None:
     assert split(history) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"role": "assistant", "content": None},
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": [], "refusal": None},
+        {"role": "assistant", "content": None, "tool_calls": []},
+    ],
+)
+def test_a_reply_that_says_nothing_is_never_sent_back(reply: dict[str, Any]) -> None:
+    stored = HistoryMessage(2, "assistant", orjson.dumps(reply), 3, "o200k_base")
+    assert remember(stored, now=0) is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"role": "assistant", "content": None, "refusal": "No."},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "call_1", "type": "function"}]},
+        {"role": "assistant", "content": 'He wrote "content":null.'},
+    ],
+)
+def test_a_reply_with_no_text_but_something_else_is_sent_back_as_it_was(reply: dict[str, Any]) -> None:
+    body = orjson.dumps(reply)
+    kept = remember(HistoryMessage(2, "assistant", body, 3, "o200k_base"), now=0)
+    assert kept is not None
+    assert kept.body == body

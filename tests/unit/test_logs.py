@@ -100,6 +100,24 @@ def test_a_level_leaves_out_what_is_below_it(lines: list[dict[str, Any]]) -> Non
     assert events(run("error"))[0] == "broken"
 
 
+def test_an_exception_is_told_without_the_values_around_it() -> None:
+    """Headers and messages are local variables of every frame that a request passes through."""
+    failing = """
+        def handle(authorization):
+            raise ValueError("inside")
+
+        try:
+            handle("Bearer " + "hunter" + "2")
+        except ValueError as exc:
+            log.error("broken", exc_info=exc)
+    """
+    code = textwrap.dedent(PROGRAM).format(level="info", form="console").split("log.debug")[0]
+    command = [sys.executable, "-c", code + textwrap.dedent(failing)]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr  # noqa: S603 - our own code
+    assert "ValueError: inside" in text
+    assert "hunter2" not in text
+
+
 def test_on_a_terminal_lines_are_for_people() -> None:
     text = run_on_terminal()
     assert "request" in text
