@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from gateway.api.body import read_body
 from gateway.api.responses import json_response, list_response, timestamp
-from gateway.api.schemas import KeyInput, validate
+from gateway.api.schemas import KeyFilter, KeyInput, validate
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_key, revoke_key
 from gateway.domain import ApiKey
@@ -38,7 +38,8 @@ class KeyRoutes:
         return json_response({**key_output(key), "key": text}, 201)
 
     async def list(self, request: Request) -> Response:
-        keys = await self._store.list_keys(user_name=request.query_params.get("user"))
+        given = validate(KeyFilter, dict(request.query_params))
+        keys = await self._store.list_keys(user_name=given.user)
         return list_response([key_output(key) for key in keys], has_more=False)
 
     async def revoke(self, request: Request) -> Response:

@@ -27,8 +27,8 @@ class Endpoint:
     path: str
     handler: Handler | ChatCompletions
     summary: str
-    body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
     response: type[BaseModel] | None = None
     is_list: bool = False
     status: int = 200
@@ -37,42 +37,40 @@ class Endpoint:
 def endpoints(
     chat: ChatCompletions, sessions: SessionRoutes, keys: KeyRoutes, operations: OperationRoutes
 ) -> list[Endpoint]:
-    session, messages = "/chat/sessions/{session_id}", "/chat/sessions/{session_id}/messages"
-    out, into = schemas.SessionOutput, schemas.SessionInput
-    return [
+    openais = [
         Endpoint("POST", "/v1/chat/completions", chat, "Answer a chat, with a session's history in front"),
         Endpoint("GET", "/v1/models", operations.list_models, "Models", response=schemas.ModelOutput, is_list=True),
         Endpoint("GET", "/v1/models/{model:path}", operations.get_model, "One model", response=schemas.ModelOutput),
-        Endpoint("POST", "/chat/sessions", sessions.create, "Create a session", into, None, out, status=201),
-        Endpoint("GET", "/chat/sessions", sessions.list, "Own sessions", None, schemas.Paging, out, is_list=True),
-        Endpoint("GET", session, sessions.get, "One session", response=out),
-        Endpoint("PUT", session, sessions.replace, "Set all settings of a session", into, None, out),
-        Endpoint("PATCH", session, sessions.patch, "Set some settings of a session", into, None, out),
-        Endpoint("DELETE", session, sessions.delete, "Delete a session"),
-        Endpoint(
-            "GET",
-            messages,
-            sessions.messages,
-            "Stored messages",
-            None,
-            schemas.MessagePaging,
-            schemas.MessageOutput,
-            True,
-        ),
-        Endpoint(
-            "POST",
-            "/admin/keys",
-            keys.create,
-            "Create an API key",
-            schemas.KeyInput,
-            None,
-            schemas.NewKeyOutput,
-            status=201,
-        ),
-        Endpoint("GET", "/admin/keys", keys.list, "All API keys", response=schemas.KeyOutput, is_list=True),
-        Endpoint("DELETE", "/admin/keys/{key_id}", keys.revoke, "Revoke an API key", response=schemas.KeyOutput),
+    ]
+    probes = [
         Endpoint("GET", "/healthz", operations.alive, "Whether the process lives"),
         Endpoint("GET", "/readyz", operations.ready, "Whether turns can be served"),
+    ]
+    return [*openais, *_session_endpoints(sessions), *_key_endpoints(keys), *probes]
+
+
+def _session_endpoints(sessions: SessionRoutes) -> list[Endpoint]:
+    every, one = "/chat/sessions", "/chat/sessions/{session_id}"
+    given, shown = schemas.SessionInput, schemas.SessionOutput
+    paging, messages = schemas.MessagePaging, schemas.MessageOutput
+    return [
+        Endpoint("POST", every, sessions.create, "Create a session", body=given, response=shown, status=201),
+        Endpoint("GET", every, sessions.list, "Own sessions", schemas.SessionPaging, response=shown, is_list=True),
+        Endpoint("GET", one, sessions.get, "One session", response=shown),
+        Endpoint("PUT", one, sessions.replace, "Set all settings of a session", body=given, response=shown),
+        Endpoint("PATCH", one, sessions.patch, "Set some settings of a session", body=given, response=shown),
+        Endpoint("DELETE", one, sessions.delete, "Delete a session"),
+        Endpoint("GET", f"{one}/messages", sessions.messages, "Its messages", paging, response=messages, is_list=True),
+    ]
+
+
+def _key_endpoints(keys: KeyRoutes) -> list[Endpoint]:
+    every, one = "/admin/keys", "/admin/keys/{key_id}"
+    given, new, shown = schemas.KeyInput, schemas.NewKeyOutput, schemas.KeyOutput
+    return [
+        Endpoint("POST", every, keys.create, "Create an API key", body=given, response=new, status=201),
+        Endpoint("GET", every, keys.list, "All API keys", schemas.KeyFilter, response=shown, is_list=True),
+        Endpoint("DELETE", one, keys.revoke, "Revoke an API key", response=shown),
     ]
 
 

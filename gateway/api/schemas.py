@@ -57,6 +57,16 @@ class Paging(BaseModel):
     offset: int = Field(0, ge=0, le=2**31)
 
 
+class SessionPaging(Paging):
+    include_archived: bool = False
+
+
+class KeyFilter(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    user: str | None = Field(None, description="only this user's keys")
+
+
 class MessagePaging(Paging):
     limit: int = Field(50, ge=1, le=500)
 

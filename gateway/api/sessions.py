@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.api.body import read_body
 from gateway.api.context import context_of
 from gateway.api.responses import json_response, list_response, timestamp
-from gateway.api.schemas import MessagePaging, Paging, SessionInput, validate
+from gateway.api.schemas import MessagePaging, SessionInput, SessionPaging, validate
 from gateway.domain import Session, SessionChanges, StoredMessage
 from gateway.errors import session_not_found
 from gateway.ids import new_session_id
@@ -45,10 +45,9 @@ class SessionRoutes:
         return json_response(session_output(session), 201)
 
     async def list(self, request: Request) -> Response:
-        paging = validate(Paging, dict(request.query_params))
-        archived = request.query_params.get("include_archived", "").lower() in {"1", "true"}
+        paging = validate(SessionPaging, dict(request.query_params))
         page = await self._store.list_sessions(
-            _user_id(request), limit=paging.limit, offset=paging.offset, include_archived=archived
+            _user_id(request), limit=paging.limit, offset=paging.offset, include_archived=paging.include_archived
         )
         return list_response([session_output(session) for session in page.items], has_more=page.has_more)
 

@@ -89,7 +89,12 @@ def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if not isinstance(content, list):
         return "" if content is None else str(content)
-    return " ".join(part["text"] if part.get("type") == "text" else f"[{part.get('type')}]" for part in content)
+    return " ".join(_part_text(part) for part in content)
+
+
+def _part_text(part: Mapping[str, Any]) -> str:
+    text = part.get("text") if part.get("type") == "text" else None
+    return text if isinstance(text, str) else f"[{part.get('type')}]"
 
 
 def _pieces(text: str) -> list[str]:

@@ -62,6 +62,11 @@ async def test_parts_that_are_not_text_are_named() -> None:
     assert await said({"role": "user", "content": parts}) == 'You sent 1 message. It says: "Look: [image_url]".'
 
 
+@pytest.mark.parametrize("part", [{"type": "text"}, {"type": "text", "text": 7}])
+async def test_a_text_part_without_text_is_named_too(part: dict[str, Any]) -> None:
+    assert await said({"role": "user", "content": [part]}) == 'You sent 1 message. It says: "[text]".'
+
+
 async def test_a_message_without_content() -> None:
     assert await said({"role": "assistant", "content": None}) == 'You sent 1 message. It says: "".'
 

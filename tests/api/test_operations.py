@@ -1,0 +1,137 @@
+"""/v1/models, /healthz, /readyz and /openapi.json."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gateway import __version__
+from gateway.storage.memory import InMemoryStore
+from tests.api.composed import Composed, Json, Person, compose, refusal
+
+# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_models_are_listed_in_the_order_of_the_settings(ada: Person) -> None:
+    listed = (await ada.http.get("/v1/models")).json()
+    created = listed["data"][0]["created"]
+    assert isinstance(created, int)
+    owners = {"fast": "openai", "slow": "openai", "echo": "echo"}
+    models = [{"id": name, "object": "model", "created": created, "owned_by": owner} for name, owner in owners.items()]
+    assert listed == {"object": "list", "data": models}
+    assert (await ada.http.get("/v1/models/echo")).json() == models[2]
+
+
+async def test_a_models_id_may_hold_slashes() -> None:
+    models = [{"name": "*", "model": "*"}, {"name": "team/fast", "model": "echo"}]
+    async with compose(InMemoryStore(), {"models": models}, environ={"GROQ_API_KEY": "x"}) as gateway:
+        ada = await gateway.person()
+        assert (await ada.http.get("/v1/models/team/fast")).json()["owned_by"] == "echo"
+        assert (await ada.http.get("/v1/models/groq/llama-3.3-70b")).json()["owned_by"] == "groq"
+        error = refusal(await ada.http.get("/v1/models/cerebras/llama-3.3-70b"), 404)
+        assert (error["param"], error["code"]) == ("model", "model_not_found")
+        assert "CEREBRAS_API_KEY" in error["message"]
+        assert [model["id"] for model in (await ada.http.get("/v1/models")).json()["data"]] == ["team/fast"]
+
+
+# ── /openapi.json ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def document(gateway: Composed) -> Json:
+    response = await gateway.client().get("/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    document: Json = response.json()
+    return document
+
+
+ROUTES = {
+    ("post", "/v1/chat/completions"),
+    ("get", "/v1/models"),
+    ("get", "/v1/models/{model}"),
+    ("post", "/chat/sessions"),
+    ("get", "/chat/sessions"),
+    ("get", "/chat/sessions/{session_id}"),
+    ("put", "/chat/sessions/{session_id}"),
+    ("patch", "/chat/sessions/{session_id}"),
+    ("delete", "/chat/sessions/{session_id}"),
+    ("get", "/chat/sessions/{session_id}/messages"),
+    ("post", "/admin/keys"),
+    ("get", "/admin/keys"),
+    ("delete", "/admin/keys/{key_id}"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+def operations(document: Json) -> dict[tuple[str, str], Json]:
+    return {(method, path): each for path, methods in document["paths"].items() for method, each in methods.items()}
+
+
+async def test_the_document_lists_every_route(document: Json) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"]["version"] == __version__
+    assert operations(document).keys() == ROUTES
+
+
+async def test_every_route_that_it_lists_is_there(document: Json, admin: Person) -> None:
+    for method, path in operations(document):
+        url = path.format(model="echo", session_id="x", key_id="x")
+        response = await admin.http.request(method, url, json={})
+        found = response.json().get("error", {}).get("code")
+        assert found not in {"unknown_url", "method_not_allowed", "internal_error"}, (method, path)
+
+
+async def test_every_operation_says_what_it_takes_and_gives(document: Json) -> None:
+    for (method, path), operation in operations(document).items():
+        in_path = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+        assert in_path == set(re.findall(r"{(\w+)}", path))
+        assert ("requestBody" in operation) == (method in {"post", "put", "patch"})
+        assert operation["summary"]
+        [success] = [status for status in operation["responses"] if status.startswith("2")]
+        assert success == ("201" if method == "post" and path != "/v1/chat/completions" else "200")
+        error = operation["responses"]["default"]["content"]["application/json"]["schema"]
+        assert error == {"$ref": "#/components/schemas/ErrorOutput"}
+        assert (operation.get("security") == []) == (path in {"/healthz", "/readyz"})
+
+
+async def test_every_reference_leads_somewhere(document: Json) -> None:
+    references = set(_references(document))
+    assert references
+    for reference in references:
+        place: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+        assert isinstance(place, dict)
+
+
+def _references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+async def test_what_is_answered_is_what_is_described(document: Json, ada: Person) -> None:
+    session = await ada.new_session()
+    await ada.say(session, model="echo")
+    for schema, shown in [
+        ("SessionOutput", await ada.session(session)),
+        ("MessageOutput", (await ada.messages(session))[0]),
+        ("ModelOutput", (await ada.http.get("/v1/models/echo")).json()),
+        ("ErrorOutput", (await ada.http.get("/nope")).json()),
+    ]:
+        described = document["components"]["schemas"][schema]
+        assert set(described["required"]) <= shown.keys()
+        assert schema == "MessageOutput" or shown.keys() == described["properties"].keys()
+
+
+async def test_pages_are_described_with_their_ranges(document: Json) -> None:
+    messages = operations(document)["get", "/chat/sessions/{session_id}/messages"]
+    limits = {each["name"]: each["schema"] for each in messages["parameters"] if each["in"] == "query"}
+    assert {"minimum": 1, "maximum": 500, "default": 50}.items() <= limits["limit"].items()
+    assert {"minimum": 0, "default": 0}.items() <= limits["offset"].items()
