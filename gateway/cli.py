@@ -39,6 +39,9 @@ app.add_typer(keys_app, name="keys")
 
 people = Console(stderr=True)
 
+_LAST_WORDS = 1.0
+"""Seconds that answers to the turns that were cut short get to leave, after Ctrl-C was pressed twice."""
+
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="Settings file; else $GATEWAY_CONFIG, else ./gateway.yaml.")
 ]
@@ -112,17 +115,14 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         draining = asyncio.create_task(self._gateway.drain())
-        hurrying = asyncio.create_task(self._hurry())
         await super().shutdown(sockets)
-        hurrying.cancel()
-        await draining
         if self.force_exit:
-            await self.lifespan.shutdown()  # uvicorn leaves it out then, and with it the closing of the database
-
-    async def _hurry(self) -> None:
-        while not self.force_exit:  # noqa: ASYNC110 - a signal's handler sets it, and can wake nobody
-            await asyncio.sleep(0.1)
-        await self._gateway.cut_short()
+            # uvicorn returns at once then, with requests still running and without the lifespan's end.
+            await self._gateway.cut_short()
+            if requests := self.server_state.tasks:
+                await asyncio.wait(requests, timeout=_LAST_WORDS)
+            await self.lifespan.shutdown()
+        await draining
 
 
 @keys_app.command("create")
