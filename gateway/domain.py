@@ -248,12 +248,15 @@ class Deployment:
     model: str
     """What the adapter is to ask for: litellm's id for litellm, the upstream's own id on the direct path."""
     context_window: int
+    """Tokens. May be assumed, see `window_assumed`."""
     reply_reserve: int
     """Tokens kept free for the reply where the request names no limit."""
     encoding: str
     """tiktoken's name of the encoding that messages for this model are counted with."""
     exact: bool
     """False where the encoding is an estimate, to be corrected by what the provider reports."""
+    window_assumed: bool = False
+    """True where nobody knows the context window: history is fitted to it, but no request is refused by it."""
     api_base: str | None = None
     api_key: str | None = field(default=None, repr=False)
     prices: Prices | None = None

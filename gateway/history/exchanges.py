@@ -177,13 +177,11 @@ def _parse(body: bytes) -> dict[str, Any]:
 # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def split(messages: Sequence[Remembered]) -> list[Exchange]:
-    """The exchanges of a history, oldest first. Messages before the first user's belong to none."""
-    return list(newest_first(messages))[::-1]
-
-
 def newest_first(messages: Sequence[Remembered]) -> Iterator[Exchange]:
-    """The exchanges of a history, newest first, each found only when asked for."""
+    """The exchanges of a history, newest first, each found only when asked for.
+
+    Messages before the first user's belong to none.
+    """
     end = len(messages)
     for start in range(end - 1, -1, -1):
         if messages[start].role == "user":

@@ -90,9 +90,10 @@ class Models:
                 "OpenAI's wire, PROVIDER/… with via: litellm for any other"
             )
         facts = self._catalog.find(provider, model)
-        if entry.context_window is None and (facts is None or facts.context_window is None):
+        deployment = self._deployment(entry, self._via(entry, provider), provider, model, facts)
+        if deployment.window_assumed:
             self._unknown_windows.append(entry.name)
-        return self._deployment(entry, self._via(entry, provider), provider, model, facts)
+        return deployment
 
     def _via(self, entry: ModelSettings, provider: str) -> Via:
         speaks = provider in DIRECT or provider in OPENAI_LIKE
@@ -105,7 +106,8 @@ class Models:
     def _deployment(
         self, entry: ModelSettings, via: Via, provider: str, model: str, facts: ModelFacts | None
     ) -> Deployment:
-        window = _window(entry, via, facts)
+        known = _known_window(entry, via, facts)
+        window = known or DEFAULT_CONTEXT_WINDOW
         encoding, exact = _encoding(entry, provider, model)
         return Deployment(
             name=entry.name,
@@ -113,6 +115,7 @@ class Models:
             provider=provider,
             model=f"{provider}/{model}" if via is Via.LITELLM else model,
             context_window=window,
+            window_assumed=known is None,
             reply_reserve=_reserve(entry, window, facts),
             encoding=encoding,
             exact=exact,
@@ -186,12 +189,12 @@ class Models:
         )
 
 
-def _window(entry: ModelSettings, via: Via, facts: ModelFacts | None) -> int:
+def _known_window(entry: ModelSettings, via: Via, facts: ModelFacts | None) -> int | None:
     if entry.context_window is not None:
         return entry.context_window
     if via is Via.ECHO:
         return _ECHO_CONTEXT_WINDOW
-    return (facts and facts.context_window) or DEFAULT_CONTEXT_WINDOW
+    return facts.context_window if facts is not None else None
 
 
 def _reserve(entry: ModelSettings, window: int, facts: ModelFacts | None) -> int:

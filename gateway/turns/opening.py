@@ -173,14 +173,14 @@ class Opener:
         space = deployment.context_window - reserve - self._settings.safety_margin
         ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.name)
         budget = int(space / ratio) - fixed
-        if budget < 0:
+        if budget < 0 and not deployment.window_assumed:
             raise ContextLengthExceeded(
                 f"This model's maximum context length is {deployment.context_window} tokens. This request alone needs "
                 f"about {round(fixed * ratio)} tokens, with {reserve} kept for the reply and a safety margin of "
                 f"{self._settings.safety_margin}. Shorten the messages or ask for fewer reply tokens.",
                 param="messages",
             )
-        return budget
+        return max(0, budget)
 
     async def _counted_alike(self, messages: Sequence[Remembered], encoding: str) -> Sequence[Remembered]:
         """The messages with their tokens in this encoding: recounted only where the model has changed."""

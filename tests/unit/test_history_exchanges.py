@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from gateway.domain import HistoryMessage, Status
-from gateway.history.exchanges import Remembered, remember, renew, split, without_calls
+from gateway.history.exchanges import Remembered, newest_first, remember, renew, without_calls
 
 NOW = 1_700_000_000.0
 
@@ -178,14 +178,14 @@ def tells(call_id: str | None) -> Remembered:
 
 def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:
     history = [says(), tells("x"), user(3), asks("a"), tells("a"), says(), user(7), user(8), says()]
-    exchanges = split(history)
+    exchanges = list(newest_first(history))[::-1]
     assert [list(exchange.messages) for exchange in exchanges] == [history[2:6], history[6:7], history[7:]]
     assert [(len(exchange), exchange.tokens) for exchange in exchanges] == [(4, 42), (1, 10), (2, 15)]
 
 
 @pytest.mark.parametrize("history", [[], [says()], [says(), tells("a")]])
 def test_without_a_user_there_is_no_exchange(history: list[Remembered]) -> None:
-    assert split(history) == []
+    assert list(newest_first(history))[::-1] == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ContextLengthExceeded
-from gateway.history.exchanges import Remembered, split
+from gateway.history.exchanges import Remembered, newest_first
 from gateway.history.mending import mend
 from gateway.history.window import Window, fit
 
@@ -162,7 +162,7 @@ def test_a_window_holds_the_longest_run_of_newest_exchanges_within_both_limits(
     assert count <= max_messages
     assert window.history_tokens <= max(0, budget)
     assert not suffix or suffix[0].role == "user"
-    if older := split(history[: len(history) - count]):
+    if older := list(newest_first(history[: len(history) - count]))[::-1]:
         newest = older[-1]
         assert count + len(newest) > max_messages or window.history_tokens + newest.tokens > budget
 
@@ -178,7 +178,7 @@ def test_no_window_parts_a_call_from_its_answers(history: list[Remembered], max_
 @given(any_history, st.sets(_ids, min_size=1).map(frozenset))
 def test_a_required_exchange_is_in(history: list[Remembered], answers: frozenset[str]) -> None:
     window = fitted(history, max_messages=0, answers=answers)
-    exchanges = split(history)
+    exchanges = list(newest_first(history))[::-1]
     assert window.history_messages == (len(mend(exchanges[-1].messages, answers)) if exchanges else 0)
 
 
