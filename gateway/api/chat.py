@@ -14,6 +14,7 @@ from gateway.errors import ClientDisconnected, GatewayError
 from gateway.settings import MAX_HISTORY_MESSAGES
 from gateway.turns.flights import Flight
 from gateway.turns.service import TurnReply, TurnReport, TurnService
+from gateway.turns.turn import Inbound
 from gateway.wire.chat import parse_chat
 from gateway.wire.json import dump, parse_object
 
@@ -62,9 +63,7 @@ class ChatCompletions:
         )
         context.facts.update(model=request.model, session=request.session_id, stream=request.stream)
         client, report = StreamingClient(send), TurnReport()
-        flight = self._turns.start(
-            request, context.caller, client, request_id=context.id, started=context.started, report=report
-        )
+        flight = self._turns.start(Inbound(request, context.caller, context.id, context.started), client, report)
         try:
             reply = await self._land(flight, client, receive)
             if client.started:
@@ -118,8 +117,8 @@ def _note(context: RequestContext, report: TurnReport) -> None:
         facts.update(outcome=str(outcome.status), latency_ms=round(outcome.provider_ms, 2))
         if outcome.ttft_ms is not None:
             facts["ttft_ms"] = round(outcome.ttft_ms, 2)
-        if outcome.error is not None:
-            facts["error"] = outcome.error.code or outcome.error.type
+    if report.error is not None:
+        facts["error"] = report.error.code or report.error.type
     if (entry := report.entry) is not None:
         facts.update(
             prompt_tokens=entry.usage.prompt_tokens,

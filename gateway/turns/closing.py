@@ -114,9 +114,9 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
     deployment, history, error = turn.deployment, turn.history, outcome.error
     return LedgerEntry(
         turn_id=turn.id,
-        request_id=turn.request_id,
-        user_id=turn.caller.user_id,
-        key_id=turn.caller.key_id,
+        request_id=turn.inbound.request_id,
+        user_id=turn.inbound.caller.user_id,
+        key_id=turn.inbound.caller.key_id,
         session_id=None if history is None else history.session.id,
         model=turn.request.model or deployment.name,
         provider=deployment.provider,
@@ -140,5 +140,5 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
 
 def overhead_ms(turn: Turn, outcome: Outcome | None = None) -> float:
     """The gateway's own time since the request arrived: all of it, less the provider's."""
-    spent = (time.perf_counter() - turn.started) * 1000
+    spent = (time.perf_counter() - turn.inbound.started) * 1000
     return spent if outcome is None else spent - outcome.provider_ms

@@ -16,7 +16,7 @@ from gateway.settings import SessionSettings
 from gateway.tokens.calibration import Calibration
 from gateway.turns.cache import CachedWindow, WindowCache, merge
 from gateway.turns.estimate import Estimator
-from gateway.turns.turn import History, Turn
+from gateway.turns.turn import History, Inbound, Turn
 from gateway.wire.chat import ChatRequest
 
 
@@ -38,46 +38,23 @@ class Opener:
         self._cache = cache
         self._settings = settings
 
-    async def open(self, request: ChatRequest, caller: Caller, request_id: str, started: float) -> Turn:
+    async def open(self, inbound: Inbound) -> Turn:
         """Everything that is needed to call the provider. Raises GatewayError; nothing is stored then."""
+        request = inbound.request
         deployment = self._resolve(request, request.model) if request.model is not None else None
         if request.session_id is None:
             assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
-            return self._turn(request, caller, request_id, started, deployment, _sent_alone(request))
-        session, known = await self._open_session(request, request.session_id, caller)
+            return _turn(inbound, deployment, _sent_alone(request))
+        session, known = await self._open_session(request, request.session_id, inbound.caller)
         if deployment is None:
             deployment = self._resolve(request, _session_model(session))
         history, window, estimate = await self._window(request, session, known, deployment)
-        return self._turn(request, caller, request_id, started, deployment, window.messages, history, estimate)
+        return _turn(inbound, deployment, window.messages, history, estimate)
 
     def _resolve(self, request: ChatRequest, name: str) -> Deployment:
         deployment = self._models.resolve(name)
         request.check_params(deployment.allow_params)
         return deployment
-
-    def _turn(
-        self,
-        request: ChatRequest,
-        caller: Caller,
-        request_id: str,
-        started: float,
-        deployment: Deployment,
-        messages: Sequence[bytes],
-        history: History | None = None,
-        estimate: int | None = None,
-    ) -> Turn:
-        return Turn(
-            id=new_turn_id(),
-            request_id=request_id,
-            request=request,
-            caller=caller,
-            deployment=deployment,
-            call=ProviderCall(deployment, messages, request.params, request_id),
-            started=started,
-            created_at=datetime.now(UTC),
-            history=history,
-            prompt_estimate=estimate,
-        )
 
     # ── the session ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +169,24 @@ class Opener:
             else replace(message, tokens=await self._estimator.bodies([message.body], encoding), encoding=encoding)
             for message in messages
         ]
+
+
+def _turn(
+    inbound: Inbound,
+    deployment: Deployment,
+    messages: Sequence[bytes],
+    history: History | None = None,
+    estimate: int | None = None,
+) -> Turn:
+    return Turn(
+        id=new_turn_id(),
+        inbound=inbound,
+        deployment=deployment,
+        call=ProviderCall(deployment, messages, inbound.request.params, inbound.request_id),
+        created_at=datetime.now(UTC),
+        history=history,
+        prompt_estimate=estimate,
+    )
 
 
 def _known(cached: CachedWindow | None, opened: OpenedTurn, limit: int) -> CachedWindow:

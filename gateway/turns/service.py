@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.domain import Caller, LedgerEntry, Via
+from gateway.domain import LedgerEntry, Via
 from gateway.errors import GatewayError
 from gateway.ports import Provider
 from gateway.turns.calling import Client, call_streamed, call_whole
@@ -21,8 +21,7 @@ from gateway.turns.closing import Closer, overhead_ms
 from gateway.turns.flights import Flight, Flights, Interrupted
 from gateway.turns.locks import SessionLocks
 from gateway.turns.opening import Opener
-from gateway.turns.turn import Outcome, Turn
-from gateway.wire.chat import ChatRequest
+from gateway.turns.turn import Inbound, Outcome, Turn
 from gateway.wire.json import dump
 from gateway.wire.reply import DONE
 
@@ -34,6 +33,8 @@ class TurnReport:
     turn: Turn | None = None
     outcome: Outcome | None = None
     entry: LedgerEntry | None = None
+    """None as long as the turn is not stored."""
+    error: GatewayError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +61,32 @@ class TurnService:
         self._flights = flights
         self._providers = providers
 
-    def start(
-        self,
-        request: ChatRequest,
-        caller: Caller,
-        client: Client,
-        *,
-        request_id: str,
-        started: float,
-        report: TurnReport,
-    ) -> Flight[TurnReply]:
-        """Begin the turn. `started` is time.perf_counter() at the request's arrival. Raises ShuttingDown."""
-        return self._flights.launch(
-            lambda flight: self._run(flight, request, caller, client, request_id, started, report)
-        )
+    def start(self, inbound: Inbound, client: Client, report: TurnReport) -> Flight[TurnReply]:
+        """Begin the turn. Raises ShuttingDown."""
+        return self._flights.launch(lambda flight: self._run(flight, inbound, client, report))
 
-    async def _run(
-        self,
-        flight: Flight[TurnReply],
-        request: ChatRequest,
-        caller: Caller,
-        client: Client,
-        request_id: str,
-        started: float,
-        report: TurnReport,
-    ) -> TurnReply:
-        async with self._session_lock(flight, request, caller):
-            report.turn = turn = await self._opener.open(request, caller, request_id, started)
+    async def _run(self, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport) -> TurnReply:
+        async with self._session_lock(flight, inbound):
+            report.turn = turn = await self._opener.open(inbound)
             report.outcome = outcome = await self._call(flight, turn, client)
+            report.error = outcome.error
             try:
                 report.entry = await self._closer.close(turn, outcome)
             except GatewayError as exc:
-                return _refused(outcome, outcome.error or exc)
-        if outcome.error is not None:
-            return _refused(outcome, outcome.error)
+                report.error = report.error or exc
+        if report.error is not None:
+            return _refused(outcome, report.error)
         if outcome.body is None:
             return TurnReply(DONE)
         return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
 
     @asynccontextmanager
-    async def _session_lock(
-        self, flight: Flight[TurnReply], request: ChatRequest, caller: Caller
-    ) -> AsyncIterator[None]:
-        if request.session_id is None:
+    async def _session_lock(self, flight: Flight[TurnReply], inbound: Inbound) -> AsyncIterator[None]:
+        session_id = inbound.request.session_id
+        if session_id is None:
             yield
             return
-        lock = self._locks.hold((caller.user_id, request.session_id))
+        lock = self._locks.hold((inbound.caller.user_id, session_id))
         try:
             async with flight.waiting():
                 await lock.__aenter__()

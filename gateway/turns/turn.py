@@ -13,6 +13,17 @@ from gateway.wire.chat import ChatRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Inbound:
+    """A caller's request as it came in."""
+
+    request: ChatRequest
+    caller: Caller
+    request_id: str
+    started: float
+    """time.perf_counter() at the request's arrival."""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What a session brings to the call, and what opening the turn found out about it."""
 
@@ -31,18 +42,18 @@ class Turn:
     """A turn that is ready for its provider."""
 
     id: str
-    request_id: str
-    request: ChatRequest
-    caller: Caller
+    inbound: Inbound
     deployment: Deployment
     call: ProviderCall
-    started: float
-    """time.perf_counter() at the request's arrival."""
     created_at: datetime
     history: History | None
     """None for a stateless call."""
     prompt_estimate: int | None
     """Our own count of the prompt's tokens; None where nothing needed it yet."""
+
+    @property
+    def request(self) -> ChatRequest:
+        return self.inbound.request
 
 
 @dataclass(frozen=True, slots=True)
