@@ -1,6 +1,7 @@
 """Every error that the gateway raises on purpose.
 
     GatewayError                 has an HTTP status and OpenAI's {message, type, param, code}
+    ├── InternalError            500  our own mistake
     ├── InvalidRequest           400  the body, a field or a setting is wrong
     │   └── ContextLengthExceeded
     ├── AuthenticationFailed     401  no key, or one that is not (any longer) valid
@@ -50,6 +51,13 @@ class GatewayError(Exception):
     def body(self) -> dict[str, Any]:
         """OpenAI's error body: all four fields are always there."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InternalError(GatewayError):
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway made a mistake while serving this request. Its log says more, by request id.")
 
 
 class InvalidRequest(GatewayError):
@@ -119,7 +127,7 @@ class ShuttingDown(GatewayError):
     always: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
 
     def __init__(self) -> None:
-        super().__init__("This gateway is shutting down. Try again.")
+        super().__init__("This gateway is shutting down. Try again in a moment, or at another replica.")
 
 
 class ProviderError(GatewayError):
@@ -162,8 +170,7 @@ class ProviderTimeout(GatewayError):
 def session_not_found(session_id: str) -> NotFound:
     """One answer for an unknown, a deleted and somebody else's session: nobody learns which it is."""
     return NotFound(
-        f"Session {session_id!r} was not found. Create it with POST /chat/sessions, "
-        "or set sessions.auto_create to have it created by its first use.",
+        f"Session {session_id!r} was not found. Create one with POST /chat/sessions.",
         code="session_not_found",
         param="session_id",
     )

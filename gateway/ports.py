@@ -50,7 +50,7 @@ class OpenedTurn:
     """The session, and its newest injectable messages (`status` not failed) in the order of `seq`.
 
     `messages` holds those with `seq > after`, at most max(limit, length of the newest exchange) of them: the newest.
-    `after` is the opening's `known_seq`, or 0 if its epoch is not the session's.
+    `after` is the opening's `known_seq`, or 0 if its epoch is not the session's or the session is not that long.
     """
 
     session: Session
@@ -74,9 +74,10 @@ class ClosedTurn:
 class Store(Protocol):
     """Where users, keys, sessions, messages and the ledger are kept.
 
-    Every method is one round trip and one transaction. Reads of sessions and messages name the user, and find nothing
-    that is not theirs. Any failure of the database is raised as errors.StorageUnavailable; a write that has returned
-    is on disk. Methods may be called concurrently from any task of one event loop.
+    Every method is one round trip and one transaction; opening a turn that creates its session may take two. Reads of
+    sessions and messages name the user, and find nothing that is not theirs. Any failure of the database is raised as
+    errors.StorageUnavailable, a caller's mistake (an id used twice, an owner that does not exist) as an adapter's own
+    exception; a write that has returned is on disk. Methods may be called concurrently from any task of one event loop.
     """
 
     async def start(self) -> None:

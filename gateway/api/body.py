@@ -6,8 +6,12 @@ from gateway.api.context import header
 from gateway.errors import ClientDisconnected, InvalidRequest, PayloadTooLarge
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge past `limit` bytes, without reading on; ClientDisconnected."""
+async def read_body(scope: Scope, receive: Receive, limit: int, *, default: bytes | None = None) -> bytes:
+    """The whole body, or `default` in place of an empty one.
+
+    Raises PayloadTooLarge past `limit` bytes, without reading on; ClientDisconnected; InvalidRequest if there is no
+    body.
+    """
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
@@ -25,9 +29,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         if not message.get("more_body", False):
             break
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    if not body:
+    if not body and default is None:
         raise InvalidRequest("The request has no body; a JSON object is expected.", code="invalid_json")
-    return body
+    return body or default or b""
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -10,11 +10,12 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.body import read_body
 from gateway.api.context import RequestContext, context_of, header
 from gateway.api.responses import send_json
-from gateway.errors import ClientDisconnected, GatewayError
+from gateway.errors import ClientDisconnected, GatewayError, InternalError
 from gateway.settings import MAX_HISTORY_MESSAGES
 from gateway.turns.flights import Flight
 from gateway.turns.service import TurnReply, TurnReport, TurnService
 from gateway.turns.turn import Inbound
+from gateway.wire import sse
 from gateway.wire.chat import parse_chat
 from gateway.wire.json import dump, parse_object
 
@@ -101,9 +102,9 @@ def _last_event(exc: Exception, context: RequestContext) -> bytes:
     """An error event in place of [DONE], for what went wrong after the reply had begun."""
     if not isinstance(exc, GatewayError):
         log.error("unexpected error", request_id=context.id, exc_info=exc)
-        exc = GatewayError("The gateway made a mistake while serving this request.", code="internal_error")
+        exc = InternalError()
     context.facts["error"] = exc.code or exc.type
-    return b"data: " + dump(exc.body()) + b"\n\n"
+    return sse.event(dump(exc.body()))
 
 
 def _note(context: RequestContext, report: TurnReport) -> None:

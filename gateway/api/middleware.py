@@ -12,7 +12,7 @@ from gateway.api.responses import error_response
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import mask_keys
 from gateway.domain import Scope as KeyScope
-from gateway.errors import GatewayError, MethodNotAllowed, NotFound, PermissionDenied
+from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, PermissionDenied
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """The only paths that are answered without a key."""
@@ -45,7 +45,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            if scope["path"] not in PUBLIC:
+            if scope["path"] not in PUBLIC:  # probes come every few seconds, and say nothing
                 fields: dict[str, Any] = {
                     "request_id": context.id,
                     "method": scope["method"],
@@ -109,4 +109,4 @@ def _as_gateway_error(exc: Exception, scope: Scope) -> GatewayError:
     if isinstance(exc, HTTPException) and exc.status_code == NotFound.status:
         return NotFound(f"Unknown request URL: {scope['method']} {scope['path']}.", code="unknown_url")
     log.error("unexpected error", request_id=context_of(scope).id, path=mask_keys(scope["path"]), exc_info=exc)
-    return GatewayError("The gateway made a mistake while serving this request.", code="internal_error")
+    return InternalError()

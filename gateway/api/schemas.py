@@ -3,7 +3,6 @@
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-import annotated_types
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.errors import InvalidRequest
@@ -165,7 +164,8 @@ def validate(model: type[M], data: Any) -> M:
             raise InvalidRequest(
                 f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
             ) from None
-        reason = _range(model, param) if error["type"].startswith(("less_than", "greater_than")) else None
+        is_number = error["type"].startswith(("less_than", "greater_than", "int_"))
+        reason = _range(model, param) if is_number else None
         text = reason or error["msg"].removeprefix("Value error, ")
         raise InvalidRequest(f"Invalid '{param}': {text}.", code="invalid_value", param=param) from None
 
@@ -173,6 +173,6 @@ def validate(model: type[M], data: Any) -> M:
 def _range(model: type[BaseModel], name: str) -> str | None:
     """The range that a numeric field must be in."""
     bounds = model.model_fields[name].metadata
-    low = next((bound.ge for bound in bounds if isinstance(bound, annotated_types.Ge)), None)
-    high = next((bound.le for bound in bounds if isinstance(bound, annotated_types.Le)), None)
-    return f"expected a number from {low} to {high}"
+    low = next((bound.ge for bound in bounds if hasattr(bound, "ge")), None)
+    high = next((bound.le for bound in bounds if hasattr(bound, "le")), None)
+    return None if low is None or high is None else f"expected an integer from {low} to {high}"

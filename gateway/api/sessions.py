@@ -1,6 +1,6 @@
 """/chat/sessions: the caller's own stored conversations."""
 
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ class SessionRoutes:
         self._settings = settings
 
     async def create(self, request: Request) -> Response:
-        changes = await self._changes(request)
+        changes = await self._changes(request, default=b"{}")
         now = datetime.now(UTC)
         session = Session(
             id=new_session_id(),
@@ -56,7 +56,7 @@ class SessionRoutes:
 
     async def replace(self, request: Request) -> Response:
         changes = await self._changes(request)
-        return await self._update(request, replace(changes, fields=_ALL))
+        return await self._update(request, dataclasses.replace(changes, fields=_ALL))
 
     async def patch(self, request: Request) -> Response:
         return await self._update(request, await self._changes(request))
@@ -75,18 +75,19 @@ class SessionRoutes:
             raise session_not_found(session_id)
         return list_response([message_output(message) for message in page.items], has_more=page.has_more)
 
-    async def _changes(self, request: Request) -> SessionChanges:
+    async def _changes(self, request: Request, *, default: bytes | None = None) -> SessionChanges:
         """The validated body. A model that is named must be one that this gateway serves."""
-        body = await read_body(request.scope, request.receive, self._settings.server.max_body_bytes)
+        limit = self._settings.server.max_body_bytes
+        body = await read_body(request.scope, request.receive, limit, default=default)
         given = validate(SessionInput, parse_object(body))
         if given.model is not None:
             self._models.resolve(given.model)
-        limit, prompt = given.max_history_messages, given.system_prompt
+        most, prompt = given.max_history_messages, given.system_prompt
         return SessionChanges(
             fields=frozenset(_DOMAIN_NAMES.get(name, name) for name in given.model_fields_set),
             name=given.session_name,
             model=given.model,
-            max_history_messages=self._settings.sessions.max_history_messages if limit is None else limit,
+            max_history_messages=self._settings.sessions.max_history_messages if most is None else most,
             instructions=(dump({"role": "system", "content": prompt}),) if prompt else (),
             metadata=given.metadata or {},
         )
@@ -124,11 +125,11 @@ def message_output(message: StoredMessage) -> dict[str, Any]:
     """The wire form, then what the gateway knows: where names meet, the gateway's counts."""
     body = orjson.loads(message.body)
     return {
+        "content": None,
+        **body,
         "id": message.id,
         "seq": message.seq,
         "turn_id": message.turn_id,
-        "content": None,
-        **body,
         "role": message.role,
         "tokens": message.tokens,
         "latency_ms": _rounded(message.latency_ms),

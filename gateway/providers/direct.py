@@ -216,7 +216,7 @@ def _no_stream(deployment: Deployment, body: bytes) -> GatewayError:
 
 def _error_in_event(deployment: Deployment, payload: bytes) -> GatewayError | None:
     """Parses an event only if it may be an error: every event that is relayed would otherwise be parsed twice."""
-    if not payload.startswith(b"{"):
+    if not payload.lstrip().startswith(b"{"):
         return broken(deployment, "sent an event that is not a JSON object")
     if b'"error"' not in payload:
         return None

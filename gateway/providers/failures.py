@@ -19,8 +19,11 @@ _PIECE = 4
 
 
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those headers of a provider's reply that may go on to the client, their names in lower case."""
-    lowered = ((name.lower(), value) for name, value in headers.items())
+    """Those headers of a provider's reply that may go on to the client, their names in lower case.
+
+    Values that are not printable ASCII stay behind: not every server could send them on.
+    """
+    lowered = ((name.lower(), value) for name, value in headers.items() if value.isascii() and value.isprintable())
     return {name: value for name, value in lowered if name in _PASSED or name.startswith("x-ratelimit-")}
 
 

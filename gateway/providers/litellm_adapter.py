@@ -206,6 +206,7 @@ def _calm(litellm: Any) -> None:
     litellm.suppress_debug_info = True
     litellm.drop_params = False
     litellm.modify_params = False
+    litellm.user_url_validation = True  # it fetches some image URLs of clients itself: never from private addresses
     litellm.num_retries = None
     litellm.redact_messages_in_exceptions = True
     for callbacks in (litellm.callbacks, litellm.success_callback, litellm.failure_callback):

@@ -100,7 +100,7 @@ class Models:
         if entry.via == "litellm" or (entry.via == "auto" and not speaks):
             return Via.LITELLM
         if self._base(entry, provider) is None:
-            raise SettingsError("the direct path needs its api_base")
+            raise SettingsError("set its api_base, or via: litellm")
         return Via.DIRECT
 
     def _deployment(

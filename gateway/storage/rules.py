@@ -11,8 +11,12 @@ T = TypeVar("T")
 
 
 def read_after(opening: TurnOpening, session: Session) -> int:
-    """The `seq` up to which the caller's cached messages still hold: all of them, or none if the epoch has changed."""
-    return opening.known_seq if opening.known_epoch == session.epoch else 0
+    """The `seq` up to which the caller's cached messages still hold: all of them, or none.
+
+    None if the epoch has changed, or if the session is shorter than what was cached: it is another one of that id then.
+    """
+    holds = opening.known_epoch == session.epoch and opening.known_seq <= session.last_seq
+    return opening.known_seq if holds else 0
 
 
 def most_messages(opening: TurnOpening, session: Session) -> int:

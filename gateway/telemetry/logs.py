@@ -22,7 +22,6 @@ def configure_logging(settings: LoggingSettings) -> None:
     """Set up structlog and the standard library's logging, both on standard error."""
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -5,8 +5,9 @@ cached one, so that turns of other processes are seen. It is bounded by the byte
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from gateway.history.exchanges import Remembered
 from gateway.ports import OpenedTurn
@@ -26,6 +27,8 @@ class CachedWindow:
     floor: int
     last_seq: int
     messages: Sequence[Remembered]
+    created_at: datetime
+    """When the session was created: another one may get the id of one that is gone."""
 
     @property
     def size(self) -> int:
@@ -36,14 +39,14 @@ class CachedWindow:
         return self.floor == 0 or len(self.messages) >= limit
 
     def appended(self, new: Sequence[Remembered], last_seq: int) -> "CachedWindow":
-        return CachedWindow(self.epoch, self.floor, last_seq, (*self.messages, *new))
+        return replace(self, last_seq=last_seq, messages=(*self.messages, *new))
 
     def trimmed(self, limit: int) -> "CachedWindow":
         """The newest `limit` messages, or the whole newest exchange if that is longer."""
         spare = min(len(self.messages) - limit, self._newest_exchange())
         if spare <= 0:
             return self
-        return CachedWindow(self.epoch, self.messages[spare - 1].seq, self.last_seq, self.messages[spare:])
+        return replace(self, floor=self.messages[spare - 1].seq, messages=self.messages[spare:])
 
     def _newest_exchange(self) -> int:
         """Index of the newest user message, 0 if there is none."""
@@ -59,39 +62,42 @@ def merge(cached: CachedWindow | None, opened: OpenedTurn, read: Sequence[Rememb
     inside_newest = 0 < session.exchange_seq <= opened.after  # the store reads the newest exchange to its end
     if opened.messages and len(opened.messages) >= limit and not inside_newest:
         # The store may have stopped at its limit, with more between what was cached and what was read.
-        return CachedWindow(session.epoch, opened.messages[0].seq - 1, session.last_seq, read)
+        return CachedWindow(session.epoch, opened.messages[0].seq - 1, session.last_seq, read, session.created_at)
     if cached is not None and opened.after == cached.last_seq and cached.epoch == session.epoch:
         return cached.appended(read, session.last_seq)
-    return CachedWindow(session.epoch, 0, session.last_seq, read)
+    return CachedWindow(session.epoch, 0, session.last_seq, read, session.created_at)
 
 
 class WindowCache:
-    """Least recently used windows go first."""
+    """Least recently used windows go first.
+
+    The key holds the user's id: nothing cached for one user can be found by another, whatever becomes of sessions' ids.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[str, tuple[CachedWindow, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[CachedWindow, int]] = OrderedDict()
 
-    def get(self, session_id: str) -> CachedWindow | None:
-        entry = self._entries.get(session_id)
+    def get(self, key: Hashable) -> CachedWindow | None:
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries.move_to_end(session_id)
+        self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, session_id: str, window: CachedWindow) -> None:
-        self.drop(session_id)
+    def put(self, key: Hashable, window: CachedWindow) -> None:
+        self.drop(key)
         size = window.size
         if size > self._max_bytes:
             return
-        self._entries[session_id] = (window, size)
+        self._entries[key] = (window, size)
         self._bytes += size
         while self._bytes > self._max_bytes:
             _, (_, evicted) = self._entries.popitem(last=False)
             self._bytes -= evicted
 
-    def drop(self, session_id: str) -> None:
-        entry = self._entries.pop(session_id, None)
+    def drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= entry[1]

@@ -16,7 +16,10 @@ from gateway.errors import GatewayError, ProviderBroken, ProviderTimeout
 from gateway.ports import Provider, ProviderCall, ProviderStream
 from gateway.turns.flights import Flight, Interrupted
 from gateway.turns.turn import Outcome
+from gateway.wire import sse
+from gateway.wire.json import is_too_deep
 from gateway.wire.reply import Fold, parse_halves, parse_usage, reply_finish_reason, reply_message
+from gateway.wire.stream import Tidy
 
 
 class Client(Protocol):
@@ -38,8 +41,8 @@ async def call_whole(provider: Provider, call: ProviderCall, flight: Flight[Any]
     except (GatewayError, Interrupted) as exc:
         return Outcome(Status.FAILED, _ms_since(began), error=_error(exc))
     message = reply_message(reply.data)
-    if message is None:
-        broken = ProviderBroken(f"The provider of {call.deployment.name!r} sent a reply without a message.")
+    if message is None or is_too_deep(reply.body, message):
+        broken = ProviderBroken(f"The provider of {call.deployment.name!r} sent a reply without a usable message.")
         return Outcome(Status.FAILED, _ms_since(began), error=broken)
     return Outcome(
         Status.COMPLETE,
@@ -91,12 +94,12 @@ class Relay:
         self.started = False
         self._client = client
         self._model = model
-        self._include_usage = include_usage
+        self._tidy = Tidy(include_usage=include_usage)
         self._first: float | None = None
 
     async def run(self, stream: ProviderStream) -> None:
         async for events in stream:
-            if data := b"".join([b"data: " + event + b"\n\n" for event in events if self._take(event)]):
+            if data := b"".join([sse.event(sent) for event in events if (sent := self._take(event))]):
                 await self._client.send(data)
 
     def outcome(self, error: GatewayError | None, began: float) -> Outcome:
@@ -114,12 +117,14 @@ class Relay:
             streaming=self.started,
         )
 
-    def _take(self, event: bytes) -> bool:
-        """Fold an event in. False for the one that only reports usage, if the client did not ask for it."""
+    def _take(self, event: bytes) -> bytes | None:
+        """Fold an event in. Returns what the client is sent: as a rule the very same bytes, None if nothing is left."""
         chunk = self._parse(event)
         if self.fold.add(chunk) and self._first is None:
             self._first = time.perf_counter()
-        return self._include_usage or bool(chunk.get("choices")) or not chunk.get("usage")
+        if not self._tidy.take_out(chunk):
+            return event
+        return orjson.dumps(chunk) if chunk.get("choices") else None
 
     def _parse(self, event: bytes) -> dict[str, Any]:
         try:
@@ -127,8 +132,8 @@ class Relay:
         except orjson.JSONDecodeError:
             chunk = parse_halves(event)
             self.fold.has_halves = True
-        if not isinstance(chunk, dict):
-            raise ProviderBroken(f"The provider of {self._model!r} sent an event that is not a JSON object.")
+        if not isinstance(chunk, dict) or is_too_deep(event, chunk):
+            raise ProviderBroken(f"The provider of {self._model!r} sent an event that is not a usable JSON object.")
         return chunk
 
 

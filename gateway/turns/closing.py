@@ -62,7 +62,7 @@ class Closer:
         """Keep the window that the next turn will want, if nobody else has written to the session meanwhile."""
         known, session = history.known, history.session
         if messages and first_seq != known.last_seq + 1:
-            self._cache.drop(session.id)
+            self._cache.drop((session.user_id, session.id))
             return
         now = datetime.now(UTC).timestamp()
         new = [
@@ -75,7 +75,9 @@ class Closer:
             )
         ]
         last_seq = known.last_seq + len(messages)
-        self._cache.put(session.id, known.appended(new, last_seq).trimmed(session.max_history_messages))
+        self._cache.put(
+            (session.user_id, session.id), known.appended(new, last_seq).trimmed(session.max_history_messages)
+        )
 
 
 def _messages(

@@ -13,7 +13,7 @@ from gateway.tokens.counter import TokenCounter
 from gateway.wire.chat import NewChatMessage
 
 _LARGEST_REMEMBERED = 32 * 1024
-"""Bytes; what is longer is counted anew each time, off the event loop."""
+"""Bytes of JSON; what is longer is counted anew each time, off the event loop."""
 
 _CALL_FIELDS = ("tools", "functions", "response_format")
 
@@ -35,7 +35,11 @@ class Estimator:
         """Tokens of messages that are known as JSON, together."""
         if all(len(body) <= _LARGEST_REMEMBERED for body in bodies):
             return sum([self._message(body, encoding) for body in bodies])
-        return sum(await self._counter.messages([orjson.loads(body) for body in bodies], encoding))
+        return sum(await self.recount(bodies, encoding))
+
+    async def recount(self, bodies: Sequence[bytes], encoding: str) -> list[int]:
+        """Tokens of each message, none of them remembered; many are counted off the event loop."""
+        return await self._counter.messages([orjson.loads(body) for body in bodies], encoding)
 
     async def call(self, params: Mapping[str, Any], encoding: str) -> int:
         """Tokens of the call itself: its priming, tools and response format."""

@@ -39,7 +39,7 @@ class Opener:
         self._settings = settings
 
     async def open(self, inbound: Inbound) -> Turn:
-        """Everything that is needed to call the provider. Raises GatewayError; nothing is stored then."""
+        """Everything that is needed to call the provider. Raises GatewayError; no message is stored then."""
         request = inbound.request
         deployment = self._resolve(request, request.model) if request.model is not None else None
         if request.session_id is None:
@@ -48,6 +48,7 @@ class Opener:
         session, known = await self._open_session(request, request.session_id, inbound.caller)
         if deployment is None:
             deployment = self._resolve(request, _session_model(session))
+        known = replace(known, messages=await self._counted_alike(known.messages, deployment.encoding))
         history, window, estimate = await self._window(request, session, known, deployment)
         return _turn(inbound, deployment, window.messages, history, estimate)
 
@@ -61,12 +62,13 @@ class Opener:
     async def _open_session(
         self, request: ChatRequest, session_id: str, caller: Caller
     ) -> tuple[Session, CachedWindow]:
-        cached = self._cache.get(session_id)
+        cached = self._cache.get((caller.user_id, session_id))
         opened = await self._ask_store(request, session_id, caller, cached)
         limit = _limit(request, opened.session)
         known = _known(cached, opened, limit)
-        if not known.covers(limit):
-            # More history is asked for than was when these messages were cached: read it again, without the cache.
+        is_same = cached is None or cached.created_at == opened.session.created_at
+        if not (is_same and known.covers(limit)):
+            # Another session of that id, or more history is asked for than when these messages were cached: read anew.
             opened = await self._ask_store(request, session_id, caller, None)
             known = _known(None, opened, limit)
         return opened.session, known
@@ -74,6 +76,7 @@ class Opener:
     async def _ask_store(
         self, request: ChatRequest, session_id: str, caller: Caller, cached: CachedWindow | None
     ) -> OpenedTurn:
+        may_create = self._settings.auto_create and request.model is not None  # a new session could not name one
         opened = await self._store.open_turn(
             TurnOpening(
                 user_id=caller.user_id,
@@ -81,14 +84,14 @@ class Opener:
                 limit=request.max_history_messages,
                 known_seq=cached.last_seq if cached is not None else 0,
                 known_epoch=cached.epoch if cached is not None else -1,
-                create=self._new_session(session_id, caller) if self._settings.auto_create else None,
+                create=self._new_session(session_id, caller) if may_create else None,
             )
         )
         if opened is None:
             raise session_not_found(session_id)
         if opened.session.archived_at is not None:
             raise Conflict(
-                f"Session {session_id!r} is archived and takes no new turns.",
+                f"Session {session_id!r} is archived and takes no new turns. Use another session.",
                 code="session_archived",
                 param="session_id",
             )
@@ -123,7 +126,7 @@ class Opener:
         )
         window = fit(
             instructions=instructions,
-            history=await self._counted_alike(renew(known.messages, time.time()), encoding),
+            history=renew(known.messages, time.time()),
             new=[message.body for message in request.messages],
             answers=request.answers,
             max_messages=_limit(request, session),
@@ -160,13 +163,13 @@ class Opener:
         return max(0, budget)
 
     async def _counted_alike(self, messages: Sequence[Remembered], encoding: str) -> Sequence[Remembered]:
-        """The messages with their tokens in this encoding: recounted only where the model has changed."""
-        if all(message.encoding == encoding for message in messages):
+        """The messages with their tokens in this encoding: recounted, and then remembered so, if the model changed."""
+        stale = [message for message in messages if message.encoding != encoding]
+        if not stale:
             return messages
+        counts = iter(await self._estimator.recount([message.body for message in stale], encoding))
         return [
-            message
-            if message.encoding == encoding
-            else replace(message, tokens=await self._estimator.bodies([message.body], encoding), encoding=encoding)
+            message if message.encoding == encoding else replace(message, tokens=next(counts), encoding=encoding)
             for message in messages
         ]
 

@@ -22,8 +22,8 @@ from gateway.turns.flights import Flight, Flights, Interrupted
 from gateway.turns.locks import SessionLocks
 from gateway.turns.opening import Opener
 from gateway.turns.turn import Inbound, Outcome, Turn
+from gateway.wire import sse
 from gateway.wire.json import dump
-from gateway.wire.reply import DONE
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class TurnService:
         if report.error is not None:
             return _refused(outcome, report.error)
         if outcome.body is None:
-            return TurnReply(DONE)
+            return TurnReply(sse.event(sse.DONE))
         return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
 
     @asynccontextmanager
@@ -86,6 +86,7 @@ class TurnService:
         if session_id is None:
             yield
             return
+        # Entered and left by hand, because only the wait for it may be interrupted, and not what is done under it.
         lock = self._locks.hold((inbound.caller.user_id, session_id))
         try:
             async with flight.waiting():
@@ -115,7 +116,7 @@ def _refused(outcome: Outcome, error: GatewayError) -> TurnReply:
     """An error is the response while there is none yet; in a stream it is its last event, and no [DONE] follows."""
     if not outcome.streaming:
         raise error
-    return TurnReply(b"data: " + dump(error.body()) + b"\n\n")
+    return TurnReply(sse.event(dump(error.body())))
 
 
 def _headers(turn: Turn, outcome: Outcome | None = None) -> dict[str, str]:

@@ -34,6 +34,7 @@ PASSED_PARAMS = OPENAI_PARAMS | SAMPLING_EXTRAS
 _OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "session_id", "max_history_messages"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
+_MOST_MESSAGES = 2048
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -150,6 +151,8 @@ def _messages(value: Any) -> list[NewChatMessage]:
         )
     if not isinstance(value, list) or not value:
         raise _invalid("messages", "expected an array with at least one message")
+    if len(value) > _MOST_MESSAGES:
+        raise _invalid("messages", f"expected at most {_MOST_MESSAGES} messages, got {len(value)}")
     return [_message(item, index) for index, item in enumerate(value)]
 
 
@@ -220,5 +223,5 @@ def _integer(data: Mapping[str, Any], name: str, low: int, high: int | None) -> 
         raise _invalid(name, "expected an integer", "invalid_type")
     if value < low or (high is not None and value > high):
         allowed = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise _invalid(name, f"expected an integer {allowed}, got {value}", "integer_out_of_range")
+        raise _invalid(name, f"expected an integer {allowed}, got {value}")
     return value

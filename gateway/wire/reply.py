@@ -9,8 +9,6 @@ from typing import Any
 
 from gateway.domain import Usage
 
-DONE = b"data: [DONE]\n\n"
-
 _ABSURD = 2**53
 """Token counts from here on are no counts: neither every JSON parser nor every database could hold them."""
 
@@ -51,7 +49,7 @@ class Fold:
         """Choice 0's message so far, None before its first delta."""
         if self._message is None:
             return None
-        message = {name: _without_indexes(value) for name, value in self._message.items()}
+        message = {name: _without_indexes(_settled(value)) for name, value in self._message.items()}
         return joined_halves(message) if self.has_halves else message
 
     @property
@@ -74,10 +72,11 @@ class Fold:
         if reason and isinstance(reason, str):
             self._finished.add(index)
             if index == 0:
-                self.finish_reason = reason
+                self.finish_reason = joined_halves(reason)
         if index == 0 and delta:
             if self._message is None:
                 self._message = {"role": "assistant", "content": None}
+            # Into values of our own, texts as fragments: adding to a string copies it, over and over in a long reply.
             _merge(self._message, delta)
         return any(value for name, value in delta.items() if name != "role")
 
@@ -88,8 +87,8 @@ def _merge(target: dict[str, Any], delta: Mapping[str, Any]) -> None:
             target.setdefault(name, None)
             continue
         current = target.get(name)
-        if isinstance(value, str) and isinstance(current, str) and name not in _REPLACED:
-            target[name] = current + value
+        if isinstance(value, str) and name not in _REPLACED:
+            _extend(target, name, value)
         elif isinstance(value, dict) and isinstance(current, dict):
             _merge(current, value)
         elif isinstance(value, list):
@@ -99,6 +98,41 @@ def _merge(target: dict[str, Any], delta: Mapping[str, Any]) -> None:
             _merge(target[name], value)
         elif not (name in _REPLACED and value == "" and current):
             target[name] = value
+
+
+class _Text:
+    """A text that is still growing."""
+
+    __slots__ = ("fragments",)
+
+    def __init__(self) -> None:
+        self.fragments: list[str] = []
+
+    def __bool__(self) -> bool:
+        return any(self.fragments)
+
+    def __str__(self) -> str:
+        return "".join(self.fragments)
+
+
+def _extend(target: dict[str, Any], name: str, fragment: str) -> None:
+    text = target.get(name)
+    if not isinstance(text, _Text):
+        text = target[name] = _Text()
+    if name == "name" and str(text) == fragment:
+        return  # a function's name, which some providers say again with each fragment of its arguments
+    text.fragments.append(fragment)
+
+
+def _settled(value: Any) -> Any:
+    """The value with its texts as strings."""
+    if isinstance(value, _Text):
+        return str(value)
+    if isinstance(value, list):
+        return [_settled(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _settled(item) for name, item in value.items()}
+    return value
 
 
 def _merge_list(target: dict[str, Any], name: str, items: list[Any]) -> None:
@@ -179,12 +213,17 @@ def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def storable(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message as a later call may send it.
+    """The message as a later call may send it: an assistant's, with content that is text, parts or null.
 
     Without the sound of an audio reply, since its id is what goes back and megabytes are not text; and without an empty
     list of tool calls, which some providers add to every reply and others refuse.
     """
-    stored = {name: value for name, value in message.items() if name != "tool_calls" or value}
+    stored = {"role": "assistant", "content": None, **message}
+    stored["role"] = "assistant"
+    if not isinstance(stored["content"], str | list):
+        stored["content"] = None
+    if not isinstance(stored.get("tool_calls"), list) or not stored["tool_calls"]:
+        stored.pop("tool_calls", None)
     audio = stored.get("audio")
     if isinstance(audio, dict):
         stored["audio"] = {name: value for name, value in audio.items() if name != "data"}

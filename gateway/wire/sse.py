@@ -8,6 +8,13 @@ DONE = b"[DONE]"
 """The payload that ends a stream of chat completion chunks."""
 
 
+def event(payload: bytes) -> bytes:
+    """One event as it is sent: only ever `data:`, since `event:` and `id:` confuse readers of chat completions."""
+    if b"\n" in payload or b"\r" in payload:  # only ever between the tokens of JSON, where a blank says the same
+        payload = payload.replace(b"\n", b" ").replace(b"\r", b" ")
+    return b"data: " + payload + b"\n\n"
+
+
 class Decoder:
     """Chunks of bytes in, payloads of complete events out. Half an event at the end of a stream is dropped."""
 

@@ -226,7 +226,32 @@ async def test_a_model_that_is_not_served_is_refused_before_it_is_set(ada: Perso
     assert (await ada.http.get("/chat/sessions")).json()["data"] == [session]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b'{"session_name": NaN}', b'{"session_name": "\\ud800"}'])
+async def test_everything_about_a_session_may_be_left_out_with_the_body_itself(ada: Person) -> None:
+    response = await ada.http.post("/chat/sessions")
+    assert response.status_code == 201
+    assert (await ada.session(response.json()["session_id"]))["session_name"] is None
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_an_update_without_a_body_changes_nothing(ada: Person, method: str) -> None:
+    session = await ada.new_session(session_name="Trip")
+    error = refusal(await ada.http.request(method, f"/chat/sessions/{session}"), 400)
+    assert error["code"] == "invalid_json"
+    assert (await ada.session(session))["session_name"] == "Trip"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b'{"session_name": NaN}', b'{"session_name": "\\ud800"}'])
 async def test_a_body_that_is_no_json_object_is_refused(ada: Person, body: bytes) -> None:
     error = refusal(await ada.http.post("/chat/sessions", content=body), 400)
     assert (error["param"], error["code"]) == (None, "invalid_json")
+
+
+async def test_a_message_cannot_take_the_gateways_own_fields(ada: Person) -> None:
+    session = await ada.new_session()
+    forged = {"role": "user", "content": "Hi", "id": "mine", "seq": 99, "turn_id": "mine", "tokens": -1, "note": "kept"}
+    await ada.say(session, messages=[forged])
+    [listed, _] = await ada.messages(session)
+    assert listed["id"].startswith("msg_")
+    assert listed["turn_id"].startswith("turn_")
+    assert (listed["seq"], listed["note"]) == (1, "kept")
+    assert listed["tokens"] > 0

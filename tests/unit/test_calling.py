@@ -136,7 +136,7 @@ async def test_a_character_that_comes_in_two_events_is_stored_whole(halves: tupl
     assert client.received[:2] == [b"data: " + each + b"\n\n" for each in events]
 
 
-@pytest.mark.parametrize("junk", [b"{", b"[]", b'{"\\ud83d": ', b"null"])
+@pytest.mark.parametrize("junk", [b"{", b"[]", b'{"\\ud83d": ', b"null", b'{"a":' * 300 + b"1" + b"}" * 300])
 async def test_an_event_that_is_no_json_object_is_the_provider_breaking_its_word(junk: bytes) -> None:
     outcome = await outcome_of(event("Hel"), junk)
     assert outcome.status is Status.INCOMPLETE
@@ -162,3 +162,14 @@ async def test_a_client_that_leaves_ends_the_call_and_leaves_what_has_arrived() 
     assert outcome.message == {"role": "assistant", "content": "Hello"}
     assert isinstance(outcome.error, ClientDisconnected)
     assert provider.opened.is_closed
+
+
+async def test_usage_on_the_last_chunk_is_for_those_who_asked() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    last = orjson.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage})
+    provider, client = FakeProvider([event("Hi"), last]), FakeClient()
+    outcome = await fly(provider, client).task
+    assert outcome.usage is not None
+    assert outcome.usage.prompt_tokens == 5
+    sent = orjson.loads(client.received[-1].removeprefix(b"data: "))
+    assert sent == {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}

@@ -9,6 +9,7 @@ from gateway.errors import (
     Conflict,
     ContextLengthExceeded,
     GatewayError,
+    InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -24,6 +25,7 @@ from gateway.errors import (
 
 STATUSES: dict[type[GatewayError], int] = {
     GatewayError: 500,
+    InternalError: 500,
     InvalidRequest: 400,
     ContextLengthExceeded: 400,
     AuthenticationFailed: 401,
@@ -47,8 +49,8 @@ def tree(root: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
 
 
 def make(error: type[GatewayError]) -> GatewayError:
-    if error in (ClientDisconnected, ShuttingDown):
-        return error()  # these two bring their own message
+    if error in (ClientDisconnected, InternalError, ShuttingDown):
+        return error()  # these bring their own message
     if issubclass(error, ProviderError):
         return error("It broke.", status=418)
     return error("It broke.")

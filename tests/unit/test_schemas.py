@@ -58,7 +58,7 @@ def test_a_number_out_of_its_range_is_told_the_range(
     model: type[BaseModel], field: str, value: object, allowed: str
 ) -> None:
     error = refusal(model, {field: value})
-    assert error.message == f"Invalid '{field}': expected a number {allowed}."
+    assert error.message == f"Invalid '{field}': expected an integer {allowed}."
     assert (error.param, error.code) == (field, "invalid_value")
 
 

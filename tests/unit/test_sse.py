@@ -1,9 +1,11 @@
 from itertools import pairwise
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.sse import Decoder
+from gateway.wire.sse import DONE, Decoder, event
 
 STREAM = (
     b": ping\n\n"
@@ -41,3 +43,15 @@ def test_a_payload_comes_with_the_chunk_that_completes_it() -> None:
 
 def test_half_an_event_is_not_an_event() -> None:
     assert decode(b"data: whole\n\ndata: half\n") == [b"whole"]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_json_over_several_lines_is_sent_as_one(line_end: bytes) -> None:
+    payload = b'{"a":' + line_end + b'"b"}'
+    [sent] = Decoder().feed(event(payload))
+    assert orjson.loads(sent) == {"a": "b"}
+    assert event(payload).count(b"\n") == 2
+
+
+def test_an_event_is_one_data_line_and_a_blank_one() -> None:
+    assert event(DONE) == b"data: [DONE]\n\n"

@@ -25,7 +25,7 @@ def remembered(seq: int, role: str = "user", size: int = 2) -> Remembered:
 
 def window(*roles: str, first: int = 1, floor: int = 0, epoch: int = 0) -> CachedWindow:
     messages = [remembered(seq, role) for seq, role in enumerate(roles, first)]
-    return CachedWindow(epoch, floor, first + len(roles) - 1, messages)
+    return CachedWindow(epoch, floor, first + len(roles) - 1, messages, NOW)
 
 
 def seqs(cached: CachedWindow) -> list[int]:
@@ -124,7 +124,7 @@ def test_a_store_that_read_on_in_the_newest_exchange_left_no_gap() -> None:
 
 def test_an_empty_session_is_known_whole() -> None:
     turn, read = opened(last_seq=0, exchange_seq=0, after=0)
-    assert merge(None, turn, read, limit=0) == CachedWindow(0, 0, 0, [])
+    assert merge(None, turn, read, limit=0) == CachedWindow(0, 0, 0, [], NOW)
 
 
 # ── opening many ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -280,7 +280,7 @@ def test_a_cache_of_no_bytes_keeps_nothing() -> None:
 
 
 def test_longer_messages_take_more_of_it() -> None:
-    short, long = (CachedWindow(0, 0, 1, [remembered(1, size=size)]) for size in (10, 10_000))
+    short, long = (CachedWindow(0, 0, 1, [remembered(1, size=size)], NOW) for size in (10, 10_000))
     assert long.size - short.size == 9_990
 
 
@@ -297,7 +297,7 @@ def test_the_cache_never_holds_more_than_its_bytes(puts: list[tuple[str, int | N
         if size is None:
             cache.drop(key)
             continue
-        cached = CachedWindow(0, 0, 1, [remembered(1, size=size)])
+        cached = CachedWindow(0, 0, 1, [remembered(1, size=size)], NOW)
         sizes[key] = cached.size
         cache.put(key, cached)
         assert cache.get(key) is cached

@@ -224,7 +224,7 @@ def test_an_integer_is_neither_a_boolean_nor_anything_else(name: str, value: obj
 )
 def test_an_integer_out_of_its_range_is_told_the_range(name: str, value: int, allowed: str) -> None:
     error = refusal(**{name: value})
-    assert (error.param, error.code) == (name, "integer_out_of_range")
+    assert (error.param, error.code) == (name, "invalid_value")
     assert error.message == f"Invalid '{name}': expected an integer {allowed}, got {value}"
 
 
@@ -337,3 +337,11 @@ def outcome(data: dict[str, Any], header: str | None) -> ChatRequest | InvalidRe
         return parse_chat(data, header_session_id=header, max_history_limit=LIMIT)
     except InvalidRequest as exc:
         return exc
+
+
+def test_a_request_has_no_more_messages_than_any_window_could_hold() -> None:
+    messages = [{"role": "user", "content": "a"}] * 2049
+    assert len(parse(messages=messages[:2048]).messages) == 2048
+    error = refusal(messages=messages)
+    assert (error.param, error.code) == ("messages", "invalid_value")
+    assert "at most 2048" in error.message

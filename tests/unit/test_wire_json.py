@@ -77,3 +77,8 @@ def test_nesting_is_refused_where_it_could_not_be_written_again() -> None:
 def test_many_brackets_side_by_side_are_no_nesting() -> None:
     body = orjson.dumps({"messages": [{"content": [{"type": "text"}]}] * 1000, "text": "[" * 1000})
     assert dump(parse_object(body)) == body
+
+
+def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_read() -> None:
+    with pytest.raises(InvalidRequest, match="more than 250000 objects and arrays"):
+        parse_object(b'{"a":[' + b"[]," * 250_000 + b"[]]}")

@@ -124,8 +124,8 @@ def test_interleaved_calls_are_told_apart_by_index_wherever_it_starts() -> None:
 def test_an_id_or_type_that_is_repeated_or_emptied_stays_what_it_was() -> None:
     deltas = [
         call(0, "{", id="a", type="function", name="f"),
-        call(0, "", id="a", type="function"),
-        call(0, "}", id="", type=None),
+        call(0, "", id="a", type="function", name="f"),
+        call(0, "}", id="", type=None, name="f"),
     ]
     expected = {"function": {"name": "f", "arguments": "{}"}, "id": "a", "type": "function"}
     assert message_of(*deltas)["tool_calls"] == [expected]
@@ -332,7 +332,15 @@ def test_an_empty_list_of_tool_calls_is_not_stored() -> None:
 
 @given(json_objects().filter(lambda message: "audio" not in message and "tool_calls" not in message))
 def test_every_other_message_is_stored_whole(message: dict[str, Any]) -> None:
-    assert storable(message) == message
+    reply = {**message, "role": "assistant", "content": "Hi"}
+    assert storable(reply) == reply
+
+
+@pytest.mark.parametrize(
+    "reply", [{}, {"role": None}, {"role": "model", "content": 5}, {"content": None, "tool_calls": {"id": "a"}}]
+)
+def test_what_a_provider_left_out_or_misspelt_is_stored_as_an_assistants(reply: dict[str, Any]) -> None:
+    assert storable(reply) == {"role": "assistant", "content": None}
 
 
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,77 @@
+"""What is taken out of a stream's chunks, and that nothing else is."""
+
+from typing import Any
+
+from gateway.wire.stream import Tidy
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+
+
+def chunk(delta: dict[str, Any], index: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": None}], **fields}
+
+
+def call(index: int, arguments: str, **fields: Any) -> dict[str, Any]:
+    name = {"name": fields.pop("name")} if "name" in fields else {}
+    return {"tool_calls": [{"index": index, **fields, "function": {**name, "arguments": arguments}}]}
+
+
+def tidied(*chunks: dict[str, Any], include_usage: bool = False) -> tuple[list[dict[str, Any]], list[bool]]:
+    tidy = Tidy(include_usage=include_usage)
+    changed = [tidy.take_out(each) for each in chunks]
+    return list(chunks), changed
+
+
+def test_a_stream_as_openai_sends_it_is_left_alone() -> None:
+    chunks = [
+        chunk({"role": "assistant", "content": ""}, usage=None),
+        chunk(call(0, "", id="a", type="function", name="f")),
+        chunk(call(0, "{}")),
+        chunk(call(1, "", id="b", type="function", name="f")),
+        chunk({"content": "Hi"}),
+    ]
+    _, changed = tidied(*chunks)
+    assert changed == [False] * 5
+
+
+def test_a_role_is_said_once_for_each_choice() -> None:
+    (first, again, other), changed = tidied(
+        chunk({"role": "assistant", "content": "a"}),
+        chunk({"role": "assistant", "content": "b"}),
+        chunk({"role": "assistant", "content": "c"}, index=1),
+    )
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "a"}
+    assert again["choices"][0]["delta"] == {"content": "b"}
+    assert other["choices"][0]["delta"] == {"role": "assistant", "content": "c"}
+    assert changed == [False, True, False]
+
+
+def test_id_type_and_name_of_a_call_are_said_once() -> None:
+    (_, again, other), changed = tidied(
+        chunk(call(0, "{", id="a", type="function", name="f")),
+        chunk(call(0, "}", id="a", type="function", name="f")),
+        chunk(call(1, "{}", id="b", type="function", name="f")),
+    )
+    assert again["choices"][0]["delta"] == call(0, "}")
+    assert other["choices"][0]["delta"] == call(1, "{}", id="b", type="function", name="f")
+    assert changed == [False, True, False]
+
+
+def test_usage_is_for_those_who_asked() -> None:
+    (kept,), changed = tidied(chunk({}, usage=USAGE), include_usage=True)
+    assert (kept["usage"], changed) == (USAGE, [False])
+    (without,), changed = tidied(chunk({}, usage=USAGE))
+    assert "usage" not in without
+    assert changed == [True]
+
+
+def test_chunks_of_no_known_shape_are_left_alone() -> None:
+    odd: list[dict[str, Any]] = [
+        {},
+        {"choices": None},
+        {"choices": ["x"]},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"tool_calls": ["x", {"index": "0"}, {"index": 0, "function": "x"}]}}]},
+    ]
+    _, changed = tidied(*odd)
+    assert changed == [False] * 5
