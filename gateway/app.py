@@ -113,28 +113,12 @@ def create_app(
 ) -> App:
     """Compose the application. With `announce`, a database without keys is given an admin's and a user's."""
     store = store or open_store(settings)
-    counter = TokenCounter()
+    counter, flights = TokenCounter(), Flights()
     models = Models(settings, environ)
     litellm = LitellmProvider()
     providers = providers or _providers(settings, counter, litellm)
-    estimator, calibration = Estimator(counter), Calibration()
-    cache, flights = WindowCache(settings.storage.cache_bytes), Flights()
-    authenticator = Authenticator(store, pepper=_pepper(settings), cache_seconds=settings.auth.cache_seconds)
-    turns = TurnService(
-        opener=Opener(
-            store=store,
-            models=models,
-            estimator=estimator,
-            calibration=calibration,
-            cache=cache,
-            settings=settings.sessions,
-        ),
-        closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache),
-        locks=SessionLocks(settings.sessions.lock_timeout),
-        flights=flights,
-        providers=providers,
-    )
-    stack = _stack(settings, store, models, authenticator, turns)
+    turns = _turns(settings, store, models, Estimator(counter), flights, providers)
+    stack = _stack(settings, store, models, turns)
 
     async def on_start() -> None:
         await _warm_up(models, counter)
@@ -160,9 +144,34 @@ def open_store(settings: Settings, *, checkpoints: bool = True) -> Store:
     return SqliteStore(settings.storage.url, timeout=settings.storage.timeout, checkpoints=checkpoints)
 
 
-def _stack(
-    settings: Settings, store: Store, models: Models, authenticator: Authenticator, turns: TurnService
-) -> ASGIApp:
+def _turns(
+    settings: Settings,
+    store: Store,
+    models: Models,
+    estimator: Estimator,
+    flights: Flights,
+    providers: Mapping[Via, Provider],
+) -> TurnService:
+    calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
+    return TurnService(
+        opener=Opener(
+            store=store,
+            models=models,
+            estimator=estimator,
+            calibration=calibration,
+            cache=cache,
+            settings=settings.sessions,
+        ),
+        closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache),
+        locks=SessionLocks(settings.sessions.lock_timeout),
+        flights=flights,
+        providers=providers,
+    )
+
+
+def _stack(settings: Settings, store: Store, models: Models, turns: TurnService) -> ASGIApp:
+    auth = settings.auth
+    authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
     table = endpoints(
         ChatCompletions(
             turns,
@@ -198,10 +207,6 @@ async def _first_keys(store: Store, settings: Settings) -> dict[str, str]:
     keys = {}
     for user_name, admin in (("admin", True), ("user", False)):
         _, keys[user_name] = await issue_key(
-            store, user_name=user_name, pepper=_pepper(settings), admin=admin, name="first start"
+            store, user_name=user_name, pepper=settings.auth.pepper_text, admin=admin, name="first start"
         )
     return keys
-
-
-def _pepper(settings: Settings) -> str | None:
-    return None if settings.auth.pepper is None else settings.auth.pepper.get_secret_value()

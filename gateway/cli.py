@@ -135,13 +135,12 @@ def create_key(
 ) -> None:
     """Create an API key. It is printed this once, alone on standard output."""
     settings = _settings(config)
-    pepper = settings.auth.pepper
 
     async def create(store: Store) -> str:
         key, text = await issue_key(
             store,
             user_name=user,
-            pepper=None if pepper is None else pepper.get_secret_value(),
+            pepper=settings.auth.pepper_text,
             admin=admin,
             name=name,
             expires_in=expires_in,

@@ -2,7 +2,8 @@
 
 Order: a `GATEWAY_` variable (the setting's path joined by `__`: `GATEWAY_SERVER__PORT`) beats the file, which beats the
 defaults written here. `${NAME}` inside the file is replaced by the environment's value. Every mistake is
-reported at once, with its path and what would be allowed.
+reported at once, with its path and what would be allowed; models that cannot be served are told in a second round,
+once there are settings to look them up by.
 """
 
 import os
@@ -72,6 +73,10 @@ class AuthSettings(_Frozen):
     cache_seconds: float = Field(
         5.0, ge=0, le=5, description="how long a key found valid is believed; also the longest a revoked one works"
     )
+
+    @property
+    def pepper_text(self) -> str | None:
+        return None if self.pepper is None else self.pepper.get_secret_value()
 
 
 class SessionSettings(_Frozen):

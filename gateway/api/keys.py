@@ -26,11 +26,10 @@ class KeyRoutes:
     async def create(self, request: Request) -> Response:
         body = await read_body(request.scope, request.receive, self._settings.server.max_body_bytes)
         given = validate(KeyInput, parse_object(body))
-        pepper = self._settings.auth.pepper
         key, text = await issue_key(
             self._store,
             user_name=given.user,
-            pepper=None if pepper is None else pepper.get_secret_value(),
+            pepper=self._settings.auth.pepper_text,
             admin=given.admin,
             name=given.name,
             expires_in=given.expires_in,

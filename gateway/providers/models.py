@@ -5,9 +5,9 @@ the settings and the environment alone.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from tiktoken.model import encoding_name_for_model
 
@@ -16,9 +16,6 @@ from gateway.errors import NotFound
 from gateway.providers.catalog import Catalog, ModelFacts
 from gateway.providers.endpoints import DIRECT, OPENAI_LIKE, credential_names, key_names
 from gateway.settings import ModelSettings, Settings, SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 DEFAULT_CONTEXT_WINDOW = 32_768
 """Tokens, for a model of which neither the settings nor litellm's map say anything."""
@@ -64,11 +61,11 @@ class Models:
         return any(deployment.via is Via.LITELLM for deployment in self._entries.values())
 
     @property
-    def unknown_windows(self) -> "Sequence[str]":
+    def unknown_windows(self) -> Sequence[str]:
         """The configured entries that DEFAULT_CONTEXT_WINDOW had to be assumed for."""
         return tuple(self._unknown_windows)
 
-    def _resolve_all(self, entries: "Sequence[ModelSettings]") -> dict[str, Deployment]:
+    def _resolve_all(self, entries: Sequence[ModelSettings]) -> dict[str, Deployment]:
         deployments: dict[str, Deployment] = {}
         problems = []
         for entry in entries:
@@ -208,10 +205,8 @@ def _encoding(entry: ModelSettings, provider: str, model: str) -> tuple[str, boo
     """The encoding's name, and whether it is the model's own: tiktoken knows, without a download, for OpenAI's."""
     known = None
     if provider in _OPENAIS:
-        try:
+        with suppress(KeyError):  # a model newer than tiktoken
             known = encoding_name_for_model(model)
-        except KeyError:
-            known = None
     own = known if known in _BUNDLED else None
     if entry.encoding is not None:
         return entry.encoding, entry.encoding == own

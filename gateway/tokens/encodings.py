@@ -38,7 +38,7 @@ _FILES = {
     ),
 }
 
-BUNDLED = ("o200k_base", "cl100k_base", "p50k_base")
+BUNDLED = tuple(_FILES)
 """Names of the encodings that can be had offline."""
 
 _lock = threading.Lock()
