@@ -24,7 +24,7 @@ from gateway.ports import Provider, Store
 from gateway.providers.direct import DirectProvider
 from gateway.providers.echo import EchoProvider
 from gateway.providers.litellm_adapter import LitellmProvider
-from gateway.providers.models import Models
+from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.settings import Settings
 from gateway.storage.memory import InMemoryStore
 from gateway.storage.sqlite import SqliteStore
@@ -197,7 +197,7 @@ def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvid
 async def _warm_up(models: Models, counter: TokenCounter) -> None:
     """Load what the first turn would otherwise wait for: the encodings that the configured models count with."""
     for entry in models.unknown_windows:
-        log.warning("context window unknown, 32768 assumed: set context_window", model=entry)
+        log.warning("context window unknown: set context_window", model=entry, assumed=DEFAULT_CONTEXT_WINDOW)
     encodings = {models.resolve(name).encoding for name in models.names()} or {"o200k_base"}
     for encoding in encodings:
         await asyncio.to_thread(counter.text, "", encoding)

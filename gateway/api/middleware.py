@@ -1,4 +1,7 @@
-"""What every request passes through, from the outside in: its log line, its errors, its key. Pure ASGI."""
+"""What every request passes through, from the outside in: its log line, its errors, its key.
+
+Pure ASGI, for HTTP alone: app.App lets nothing else through.
+"""
 
 import time
 from typing import Any
@@ -29,9 +32,6 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         context = new_context(scope)
         status = 500
 
@@ -64,9 +64,6 @@ class ErrorResponses:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         begun = False
 
         async def watched_send(message: Message) -> None:
@@ -92,7 +89,7 @@ class Authentication:
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in PUBLIC:
+        if scope["path"] not in PUBLIC:
             caller = await self._authenticator.authenticate(header(scope, b"authorization"))
             context_of(scope).caller = caller
             path = scope["path"]

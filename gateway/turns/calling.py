@@ -94,7 +94,8 @@ class Relay:
         self.started = False
         self._client = client
         self._model = model
-        self._tidy = Tidy(include_usage=include_usage)
+        self._include_usage = include_usage
+        self._tidy = Tidy()
         self._first: float | None = None
 
     async def run(self, stream: ProviderStream) -> None:
@@ -120,9 +121,12 @@ class Relay:
     def _take(self, event: bytes) -> bytes | None:
         """Fold an event in. Returns what the client is sent: as a rule the very same bytes, None if nothing is left."""
         chunk = self._parse(event)
+        changed = self._tidy.take_out(chunk)
         if self.fold.add(chunk) and self._first is None:
             self._first = time.perf_counter()
-        if not self._tidy.take_out(chunk):
+        if not self._include_usage and chunk.pop("usage", None):  # on the finishing chunk of some providers
+            changed = True
+        if not changed:
             return event
         return orjson.dumps(chunk) if chunk.get("choices") else None
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from gateway.domain import HistoryMessage, LedgerEntry, NewMessage, Status, Usage
@@ -64,7 +63,7 @@ class Closer:
         if messages and first_seq != known.last_seq + 1:
             self._cache.drop((session.user_id, session.id))
             return
-        now = datetime.now(UTC).timestamp()
+        now = time.time()
         new = [
             kept
             for seq, message in enumerate(messages, first_seq)

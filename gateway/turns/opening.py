@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.domain import Caller, Deployment, Session
 from gateway.errors import Conflict, ContextLengthExceeded, InvalidRequest, session_not_found
-from gateway.history.exchanges import Remembered, remember, renew
+from gateway.history.exchanges import remember, renew
 from gateway.history.window import Window, fit
 from gateway.ids import new_turn_id
 from gateway.ports import OpenedTurn, ProviderCall, Store, TurnOpening
@@ -48,7 +48,7 @@ class Opener:
         session, known = await self._open_session(request, request.session_id, inbound.caller)
         if deployment is None:
             deployment = self._resolve(request, _session_model(session))
-        known = replace(known, messages=await self._counted_alike(known.messages, deployment.encoding))
+        known = await self._counted_alike(known, deployment.encoding)
         history, window, estimate = await self._window(request, session, known, deployment)
         return _turn(inbound, deployment, window.messages, history, estimate)
 
@@ -162,16 +162,17 @@ class Opener:
             )
         return max(0, budget)
 
-    async def _counted_alike(self, messages: Sequence[Remembered], encoding: str) -> Sequence[Remembered]:
-        """The messages with their tokens in this encoding: recounted, and then remembered so, if the model changed."""
-        stale = [message for message in messages if message.encoding != encoding]
+    async def _counted_alike(self, known: CachedWindow, encoding: str) -> CachedWindow:
+        """What is known, with tokens in this encoding: recounted, and from then on cached so, if the model changed."""
+        stale = [message.body for message in known.messages if message.encoding != encoding]
         if not stale:
-            return messages
-        counts = iter(await self._estimator.recount([message.body for message in stale], encoding))
-        return [
+            return known
+        counts = iter(await self._estimator.recount(stale, encoding))
+        recounted = [
             message if message.encoding == encoding else replace(message, tokens=next(counts), encoding=encoding)
-            for message in messages
+            for message in known.messages
         ]
+        return replace(known, messages=recounted)
 
 
 def _turn(

@@ -17,7 +17,7 @@ _REPLACED = frozenset({"role", "id", "type", "index", "format", "signature_type"
 
 
 class Fold:
-    """Accumulates the chunks of one stream.
+    """Accumulates the chunks of one stream, which `wire.stream.Tidy` has rid of repetitions.
 
     `usage` is what the provider reported, `finish_reason` that of choice 0.
     """
@@ -119,8 +119,6 @@ def _extend(target: dict[str, Any], name: str, fragment: str) -> None:
     text = target.get(name)
     if not isinstance(text, _Text):
         text = target[name] = _Text()
-    if name == "name" and str(text) == fragment:
-        return  # a function's name, which some providers say again with each fragment of its arguments
     text.fragments.append(fragment)
 
 

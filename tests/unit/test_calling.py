@@ -173,3 +173,18 @@ async def test_usage_on_the_last_chunk_is_for_those_who_asked() -> None:
     assert outcome.usage.prompt_tokens == 5
     sent = orjson.loads(client.received[-1].removeprefix(b"data: "))
     assert sent == {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+async def test_a_provider_that_repeats_itself_is_relayed_and_stored_as_if_it_had_not() -> None:
+    function = {"name": "f", "arguments": "{"}
+    made = {"index": 0, "id": "a", "type": "function", "function": function}
+    delta = {"role": "assistant", "tool_calls": [made]}
+    again = {"role": "assistant", "tool_calls": [{**made, "function": {"name": "f", "arguments": "}"}}]}
+    events = [orjson.dumps({"choices": [{"index": 0, "delta": each}]}) for each in (delta, again)]
+    provider, client = FakeProvider([*events, event(finish_reason="tool_calls")]), FakeClient()
+    outcome = await fly(provider, client).task
+    assert outcome.message is not None
+    [stored] = outcome.message["tool_calls"]
+    assert stored == {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    sent = orjson.loads(client.received[1].removeprefix(b"data: "))
+    assert sent["choices"][0]["delta"] == {"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]}

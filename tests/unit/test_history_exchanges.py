@@ -7,6 +7,7 @@ import pytest
 
 from gateway.domain import HistoryMessage, Status
 from gateway.history.exchanges import Remembered, newest_first, remember, renew, without_calls
+from tests.unit.histories import asks, call, says, sent, tells, user
 
 NOW = 1_700_000_000.0
 
@@ -15,15 +16,6 @@ def stored(role: str, status: Status = Status.COMPLETE, **fields: Any) -> Histor
     return HistoryMessage(
         seq=7, role=role, body=orjson.dumps({"role": role, **fields}), tokens=11, encoding="o200k_base", status=status
     )
-
-
-def call(call_id: str) -> dict[str, Any]:
-    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
-
-
-def sent(message: Remembered | None) -> Any:
-    assert message is not None
-    return orjson.loads(message.body)
 
 
 # ── remember ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,23 +149,6 @@ def test_a_text_about_audio_is_no_audio() -> None:
 
 
 # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def user(seq: int) -> Remembered:
-    return Remembered(seq, "user", b'{"role":"user","content":"Hi"}', 10, "o200k_base")
-
-
-def asks(*ids: str, content: str | None = None, **fields: Any) -> Remembered:
-    body = orjson.dumps({"role": "assistant", "content": content, "tool_calls": [call(name) for name in ids], **fields})
-    return Remembered(0, "assistant", body, 20, "o200k_base", calls=ids)
-
-
-def says(text: str = "Hello") -> Remembered:
-    return Remembered(0, "assistant", orjson.dumps({"role": "assistant", "content": text}), 5, "o200k_base")
-
-
-def tells(call_id: str | None) -> Remembered:
-    return Remembered(0, "tool", orjson.dumps({"role": "tool", "tool_call_id": call_id}), 7, "o200k_base", (), call_id)
 
 
 def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:

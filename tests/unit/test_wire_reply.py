@@ -124,8 +124,8 @@ def test_interleaved_calls_are_told_apart_by_index_wherever_it_starts() -> None:
 def test_an_id_or_type_that_is_repeated_or_emptied_stays_what_it_was() -> None:
     deltas = [
         call(0, "{", id="a", type="function", name="f"),
-        call(0, "", id="a", type="function", name="f"),
-        call(0, "}", id="", type=None, name="f"),
+        call(0, "", id="a", type="function"),
+        call(0, "}", id="", type=None),
     ]
     expected = {"function": {"name": "f", "arguments": "{}"}, "id": "a", "type": "function"}
     assert message_of(*deltas)["tool_calls"] == [expected]

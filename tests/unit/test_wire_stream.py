@@ -4,8 +4,6 @@ from typing import Any
 
 from gateway.wire.stream import Tidy
 
-USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-
 
 def chunk(delta: dict[str, Any], index: int = 0, **fields: Any) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": delta, "finish_reason": None}], **fields}
@@ -16,8 +14,8 @@ def call(index: int, arguments: str, **fields: Any) -> dict[str, Any]:
     return {"tool_calls": [{"index": index, **fields, "function": {**name, "arguments": arguments}}]}
 
 
-def tidied(*chunks: dict[str, Any], include_usage: bool = False) -> tuple[list[dict[str, Any]], list[bool]]:
-    tidy = Tidy(include_usage=include_usage)
+def tidied(*chunks: dict[str, Any]) -> tuple[list[dict[str, Any]], list[bool]]:
+    tidy = Tidy()
     changed = [tidy.take_out(each) for each in chunks]
     return list(chunks), changed
 
@@ -57,12 +55,10 @@ def test_id_type_and_name_of_a_call_are_said_once() -> None:
     assert changed == [False, True, False]
 
 
-def test_usage_is_for_those_who_asked() -> None:
-    (kept,), changed = tidied(chunk({}, usage=USAGE), include_usage=True)
-    assert (kept["usage"], changed) == (USAGE, [False])
-    (without,), changed = tidied(chunk({}, usage=USAGE))
-    assert "usage" not in without
-    assert changed == [True]
+def test_a_name_that_comes_in_fragments_is_left_whole() -> None:
+    chunks = [chunk(call(0, "", id="a", name="get_")), chunk(call(0, "", name="weather")), chunk(call(0, "{}"))]
+    _, changed = tidied(*chunks)
+    assert changed == [False] * 3
 
 
 def test_chunks_of_no_known_shape_are_left_alone() -> None:
@@ -71,7 +67,8 @@ def test_chunks_of_no_known_shape_are_left_alone() -> None:
         {"choices": None},
         {"choices": ["x"]},
         {"choices": [{"delta": "x"}]},
+        {"choices": [{"index": [1], "delta": {"role": "assistant"}}]},
         {"choices": [{"delta": {"tool_calls": ["x", {"index": "0"}, {"index": 0, "function": "x"}]}}]},
     ]
     _, changed = tidied(*odd)
-    assert changed == [False] * 5
+    assert changed == [False] * 6
