@@ -145,7 +145,8 @@ async def test_an_event_that_is_no_json_object_is_the_provider_breaking_its_word
 
 async def test_a_client_that_stops_reading_holds_its_session_no_longer_than_a_call_may_take() -> None:
     provider, client = FakeProvider([event("Hel"), event("lo"), event(finish_reason="stop")]), FakeClient(most=1)
-    outcome = await fly(provider, client, total=0.05).task
+    async with asyncio.timeout(10):  # without the bound it would be for ever
+        outcome = await fly(provider, client, total=0.05).task
     assert outcome.status is Status.INCOMPLETE
     assert outcome.error is not None
     assert outcome.error.code == "provider_timeout"
