@@ -12,6 +12,7 @@ from gateway.api import schemas
 from gateway.api.middleware import PUBLIC
 from gateway.api.routes import Endpoint
 from gateway.settings import MAX_HISTORY_MESSAGES
+from gateway.wire.chat import MOST_MESSAGES
 
 _CHAT = "/v1/chat/completions"
 
@@ -25,6 +26,7 @@ _CHAT_BODY: dict[str, Any] = {
         "messages": {
             "type": "array",
             "minItems": 1,
+            "maxItems": MOST_MESSAGES,
             "description": "in a session: only what is new",
             "items": {"type": "object", "required": ["role"], "properties": {"role": {"type": "string"}}},
         },
@@ -70,7 +72,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     }
     if endpoint.body is not None or path == _CHAT:
         body = _CHAT_BODY if endpoint.body is None else _ref(endpoint.body)
-        operation["requestBody"] = {"required": True, "content": _content(body)}
+        operation["requestBody"] = {"required": not endpoint.is_body_optional, "content": _content(body)}
     if path == _CHAT:
         operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     if path in PUBLIC:

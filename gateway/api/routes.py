@@ -32,6 +32,7 @@ class Endpoint:
     response: type[BaseModel] | None = None
     is_list: bool = False
     status: int = 200
+    is_body_optional: bool = False
 
 
 def endpoints(
@@ -54,7 +55,9 @@ def _session_endpoints(sessions: SessionRoutes) -> list[Endpoint]:
     given, shown = schemas.SessionInput, schemas.SessionOutput
     paging, messages = schemas.MessagePaging, schemas.MessageOutput
     return [
-        Endpoint("POST", every, sessions.create, "Create a session", body=given, response=shown, status=201),
+        Endpoint(
+            "POST", every, sessions.create, "Create a session", None, given, shown, status=201, is_body_optional=True
+        ),
         Endpoint("GET", every, sessions.list, "Own sessions", schemas.SessionPaging, response=shown, is_list=True),
         Endpoint("GET", one, sessions.get, "One session", response=shown),
         Endpoint("PUT", one, sessions.replace, "Set all settings of a session", body=given, response=shown),

@@ -34,7 +34,7 @@ PASSED_PARAMS = OPENAI_PARAMS | SAMPLING_EXTRAS
 _OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "session_id", "max_history_messages"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
-_MOST_MESSAGES = 2048
+MOST_MESSAGES = 2048
 _SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -151,8 +151,8 @@ def _messages(value: Any) -> list[NewChatMessage]:
         )
     if not isinstance(value, list) or not value:
         raise _invalid("messages", "expected an array with at least one message")
-    if len(value) > _MOST_MESSAGES:
-        raise _invalid("messages", f"expected at most {_MOST_MESSAGES} messages, got {len(value)}")
+    if len(value) > MOST_MESSAGES:
+        raise _invalid("messages", f"expected at most {MOST_MESSAGES} messages, got {len(value)}")
     return [_message(item, index) for index, item in enumerate(value)]
 
 

@@ -135,3 +135,10 @@ async def test_pages_are_described_with_their_ranges(document: Json) -> None:
     limits = {each["name"]: each["schema"] for each in messages["parameters"] if each["in"] == "query"}
     assert {"minimum": 1, "maximum": 500, "default": 50}.items() <= limits["limit"].items()
     assert {"minimum": 0, "default": 0}.items() <= limits["offset"].items()
+
+
+async def test_only_a_new_session_may_be_asked_for_without_a_body(document: Json) -> None:
+    bodies = {
+        route: each["requestBody"]["required"] for route, each in operations(document).items() if "requestBody" in each
+    }
+    assert [route for route, required in bodies.items() if not required] == [("post", "/chat/sessions")]

@@ -64,6 +64,7 @@ BROKEN: dict[str, Behaviour] = {
     "an array": Raw(b"[]"),
     "no choices": Json({"id": "x", "object": "chat.completion"}),
     "no message": Json({"choices": [{"index": 0, "finish_reason": "stop"}]}),
+    "deeper than can be stored": Raw(b'{"choices":[{"message":{"x":' + b"[" * 600 + b"]" * 600 + b"}}]}"),
 }
 
 

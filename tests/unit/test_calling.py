@@ -138,7 +138,7 @@ async def test_a_character_that_comes_in_two_events_is_stored_whole(halves: tupl
 
 @pytest.mark.parametrize("junk", [b"{", b"[]", b'{"\\ud83d": ', b"null", b'{"a":' * 300 + b"1" + b"}" * 300])
 async def test_an_event_that_is_no_json_object_is_the_provider_breaking_its_word(junk: bytes) -> None:
-    outcome = await outcome_of(event("Hel"), junk)
+    outcome = await outcome_of(event("Hel"), junk, event(finish_reason="stop"))
     assert outcome.status is Status.INCOMPLETE
     assert isinstance(outcome.error, ProviderBroken)
 

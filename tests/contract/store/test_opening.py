@@ -137,3 +137,11 @@ async def test_users_that_create_one_id_at_once_do_not_share_it(store: Store) ->
     of_alice, of_bob = make_session("shared"), make_session("shared", BOB)
     opened = await asyncio.gather(*[store.open_turn(opening(one, create=one)) for one in (of_alice, of_bob)])
     assert [turn is not None for turn in opened].count(True) == 1
+
+
+async def test_a_session_shorter_than_what_is_cached_of_it_is_read_anew(store: Store, session: Session) -> None:
+    """As after a restore from a backup: what was cached is no longer there."""
+    await store.close_turn(make_turn(session))
+    opened = await store.open_turn(opening(session, known_seq=6, known_epoch=0))
+    assert opened is not None
+    assert (opened.after, [message.seq for message in opened.messages]) == (0, [1, 2])
