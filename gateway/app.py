@@ -10,31 +10,37 @@ from os import environ as process_environ
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.audit import AuditRoutes
 from gateway.api.chat import ChatCompletions
+from gateway.api.contents import ContentRoutes
 from gateway.api.keys import KeyRoutes
 from gateway.api.middleware import Authentication, ErrorResponses, RequestLog
 from gateway.api.openapi import openapi_document
 from gateway.api.operations import OperationRoutes
-from gateway.api.routes import build_router, endpoints
+from gateway.api.routes import Handlers, build_router, endpoints
 from gateway.api.sessions import SessionRoutes
+from gateway.api.users import UserRoutes
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.issuing import issue_key
+from gateway.auth.issuing import issue_first_keys
 from gateway.domain import Via
+from gateway.jobs.indexing import Indexing
+from gateway.jobs.renewal import Renewal
+from gateway.jobs.retention import Retention
+from gateway.jobs.runner import Jobs
 from gateway.ports import Provider, Store
 from gateway.providers.direct import DirectProvider
 from gateway.providers.echo import EchoProvider
 from gateway.providers.litellm_adapter import LitellmProvider
 from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.settings import Settings
-from gateway.storage.memory import InMemoryStore
-from gateway.storage.sqlite import SqliteStore
+from gateway.storage.opening import make_store
 from gateway.tokens.calibration import Calibration
 from gateway.tokens.counter import TokenCounter
 from gateway.turns.cache import WindowCache
+from gateway.turns.claims import Claims
 from gateway.turns.closing import Closer
 from gateway.turns.estimate import Estimator
 from gateway.turns.flights import Flights
-from gateway.turns.locks import SessionLocks
 from gateway.turns.opening import Opener
 from gateway.turns.service import TurnService
 
@@ -53,6 +59,8 @@ class App:
         *,
         store: Store,
         flights: Flights,
+        claims: Claims,
+        jobs: Jobs,
         providers: Mapping[Via, Provider],
         on_start: Callable[[], Awaitable[None]],
         shutdown_timeout: float,
@@ -60,6 +68,8 @@ class App:
         self._stack = stack
         self._store = store
         self._flights = flights
+        self._claims = claims
+        self._jobs = jobs
         self._providers = providers
         self._on_start = on_start
         self._shutdown_timeout = shutdown_timeout
@@ -73,6 +83,7 @@ class App:
     async def start(self) -> None:
         await self._store.start()
         await self._on_start()
+        self._jobs.start()
 
     async def drain(self) -> None:
         """Take no new turns; return when the running ones are stored, cut short after `server.shutdown_timeout`."""
@@ -84,6 +95,8 @@ class App:
 
     async def aclose(self) -> None:
         await self.drain()
+        await self._claims.aclose()
+        await self._jobs.aclose()
         for provider in self._providers.values():
             await provider.aclose()
         await self._store.aclose()
@@ -117,20 +130,23 @@ def create_app(
     models = Models(settings, environ)
     litellm = LitellmProvider()
     providers = providers or _providers(settings, counter, litellm)
-    turns = _turns(settings, store, models, Estimator(counter), flights, providers)
+    claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
+    turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers)
     stack = _stack(settings, store, models, turns)
 
     async def on_start() -> None:
         await _warm_up(models, counter)
         if models.needs_litellm:
             await litellm.start()  # two to three seconds, which the first call would otherwise wait
-        if announce is not None and not await store.has_keys():
-            announce(await _first_keys(store, settings))
+        if announce is not None and (keys := await issue_first_keys(store, settings.auth.pepper_text)) is not None:
+            announce(keys)
 
     return App(
         stack,
         store=store,
         flights=flights,
+        claims=claims,
+        jobs=_jobs(settings, store, claims),
         providers=providers,
         on_start=on_start,
         shutdown_timeout=settings.server.shutdown_timeout,
@@ -139,9 +155,15 @@ def create_app(
 
 def open_store(settings: Settings, *, checkpoints: bool = True) -> Store:
     """The store that the settings name. `checkpoints`: False for a process that shares a running server's database."""
-    if settings.storage.url == "memory:":
-        return InMemoryStore()
-    return SqliteStore(settings.storage.url, timeout=settings.storage.timeout, checkpoints=checkpoints)
+    storage = settings.storage
+    return make_store(
+        storage.url,
+        timeout=storage.timeout,
+        pool_size=storage.pool_size,
+        statement_cache_size=storage.statement_cache_size,
+        checkpoints=checkpoints,
+        external=storage.tables if storage.schema_ == "external" else None,
+    )
 
 
 def _turns(
@@ -150,6 +172,7 @@ def _turns(
     models: Models,
     estimator: Estimator,
     flights: Flights,
+    claims: Claims,
     providers: Mapping[Via, Provider],
 ) -> TurnService:
     calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
@@ -163,25 +186,39 @@ def _turns(
             settings=settings.sessions,
         ),
         closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache),
-        locks=SessionLocks(settings.sessions.lock_timeout),
+        claims=claims,
         flights=flights,
         providers=providers,
+    )
+
+
+def _jobs(settings: Settings, store: Store, claims: Claims) -> Jobs:
+    return Jobs(
+        [
+            Renewal(store, claims.live, lease=settings.sessions.lease),
+            Retention(store, settings.retention),
+            Indexing(store),
+        ]
     )
 
 
 def _stack(settings: Settings, store: Store, models: Models, turns: TurnService) -> ASGIApp:
     auth = settings.auth
     authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
-    table = endpoints(
-        ChatCompletions(
+    handlers = Handlers(
+        chat=ChatCompletions(
             turns,
             max_body_bytes=settings.server.max_body_bytes,
             cancel_on_disconnect=settings.sessions.on_disconnect == "cancel",
         ),
-        SessionRoutes(store, models, settings),
-        KeyRoutes(store, authenticator, settings),
-        OperationRoutes(store, models),
+        sessions=SessionRoutes(store, models, settings),
+        contents=ContentRoutes(store),
+        keys=KeyRoutes(store, authenticator, settings),
+        users=UserRoutes(store, authenticator),
+        audit=AuditRoutes(store),
+        operations=OperationRoutes(store, models),
     )
+    table = endpoints(handlers)
     router = build_router(table, openapi_document(table))
     return RequestLog(ErrorResponses(Authentication(router, authenticator)))
 
@@ -201,12 +238,3 @@ async def _warm_up(models: Models, counter: TokenCounter) -> None:
     encodings = {models.resolve(name).encoding for name in models.names()} or {"o200k_base"}
     for encoding in encodings:
         await asyncio.to_thread(counter.text, "", encoding)
-
-
-async def _first_keys(store: Store, settings: Settings) -> dict[str, str]:
-    keys = {}
-    for user_name, admin in (("admin", True), ("user", False)):
-        _, keys[user_name] = await issue_key(
-            store, user_name=user_name, pepper=settings.auth.pepper_text, admin=admin, name="first start"
-        )
-    return keys

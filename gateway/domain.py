@@ -10,6 +10,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+MAX_HISTORY_MESSAGES = 1000
+"""The most history messages that a session or a request may ask for."""
+
+MAX_METADATA_BYTES = 16 * 1024
+"""Of a session's metadata, as JSON."""
+
+MIN_TTL_SECONDS, MAX_TTL_SECONDS = 60, 3650 * 86_400
+"""Of a session: a minute to ten years."""
+
 
 class Scope(StrEnum):
     USER = "user"
@@ -89,7 +98,15 @@ class Session:
     """Raised whenever stored messages change otherwise than by appending."""
     last_message_at: datetime | None = None
     archived_at: datetime | None = None
-    is_active: bool = True
+    """Since when it is left out of lists and takes no turns; None if it is not archived."""
+    deleted_at: datetime | None = None
+    """Since when it is hidden from everything but purging."""
+    ttl_seconds: int | None = None
+    """It is purged so long after its last message, or after its creation while it has none; None: never."""
+
+    @property
+    def is_active(self) -> bool:
+        return self.deleted_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,8 @@ class SessionChanges:
     max_history_messages: int = 0
     instructions: tuple[bytes, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    ttl_seconds: int | None = None
+    archived_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +167,23 @@ class StoredMessage:
     ttft_ms: float | None = None
     model: str | None = None
     metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A message, or a session's title, in which every word of a query stands."""
+
+    session_id: str
+    session_name: str | None
+    seq: int
+    """Of the message; 0 for the title."""
+    message_id: str | None
+    """None for the title, as is `role`."""
+    role: str | None
+    snippet: str
+    """Plain text around the first word that was found, cut at words; `…` stands for what was left out."""
+    created_at: datetime
+    """Of the message, or of the session."""
 
 
 # ── what it cost ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,6 +235,45 @@ class LedgerEntry:
     history_messages: int = 0
     history_tokens: int = 0
     history_trimmed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """What a session's turns came to. Latencies are the provider's, of turns that it answered."""
+
+    message_count: int
+    total_tokens: int
+    """Of the stored messages. Prompt tokens count history again with every turn that it was sent with."""
+    turns: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    """US dollars, of the turns whose price is known; None if there is none."""
+    avg_latency_ms: float | None
+    p95_latency_ms: float | None
+    """By nearest rank: the smallest latency that 95 % of the turns did not exceed."""
+    started_at: datetime
+    last_message_at: datetime | None
+
+
+# ── what was done ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One operation on keys or stored data. Names ids only: nothing in it need ever be erased."""
+
+    id: str
+    at: datetime
+    action: str
+    """Such as `key.create`, `session.purge`, `user.erase`."""
+    target: str | None
+    """Id of the key, session or user that it was done to; None where it was many."""
+    actor_user_id: str | None = None
+    """None where it was not done with a key: at the command line, or by a job."""
+    actor_key_id: str | None = None
+    request_id: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ── where it goes ────────────────────────────────────────────────────────────────────────────────────────────────

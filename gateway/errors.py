@@ -174,3 +174,11 @@ def session_not_found(session_id: str) -> NotFound:
         code="session_not_found",
         param="session_id",
     )
+
+
+def session_archived(session_id: str) -> Conflict:
+    return Conflict(
+        f"Session {session_id!r} is archived and takes no new messages. Unarchive it, or use another session.",
+        code="session_archived",
+        param="session_id",
+    )

@@ -29,5 +29,9 @@ def new_user_id() -> str:
     return "user_" + ulid()
 
 
+def new_audit_id() -> str:
+    return "audit_" + ulid()
+
+
 def new_request_id() -> str:
     return "req_" + ulid()

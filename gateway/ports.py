@@ -7,13 +7,18 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gateway.domain import (
     ApiKey,
+    AuditEntry,
     Deployment,
     HistoryMessage,
     LedgerEntry,
     NewMessage,
+    SearchHit,
     Session,
     SessionChanges,
+    SessionStats,
+    Status,
     StoredMessage,
+    User,
 )
 
 T = TypeVar("T")
@@ -29,12 +34,25 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A turn's claim on its session, which no other turn of any process may have at the same time.
+
+    A hold whose process has died lapses: at once where the store can see that, else when its lease has run out.
+    """
+
+    id: str
+    """Unique to the turn. Whoever opens with the id that holds the session holds it still."""
+    ticket: int | None = None
+    """Its place among those who wait for the session (`Store.queue_turn`); None if it did not have to."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnOpening:
     """What is asked of the store at the start of a turn.
 
     `known_seq` and `known_epoch` say what this process has cached of the session: only newer messages are read, unless
     the epoch has changed. `limit` overrides the session's own `max_history_messages`. `create` is the session to
-    make if the id is free (`sessions.auto_create`); its owner is the caller.
+    make if the id is free (`sessions.auto_create`); its owner is the caller. With `hold` None the session is only read.
     """
 
     user_id: str
@@ -43,6 +61,9 @@ class TurnOpening:
     known_seq: int = 0
     known_epoch: int = -1
     create: Session | None = None
+    hold: Hold | None = None
+    lease: float = 30.0
+    """Seconds that the hold lasts unless it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class OpenedTurn:
 
     `messages` holds those with `seq > after`, at most max(limit, length of the newest exchange) of them: the newest.
     `after` is the opening's `known_seq`, or 0 if its epoch is not the session's or the session is not that long.
+    They are what is stored at the moment that the hold began. An archived session is not held, and has no messages.
     """
 
     session: Session
@@ -59,25 +81,76 @@ class OpenedTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """The session is there, but another turn holds it, or came first."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedTurn:
     """Everything that a turn leaves behind. With `entry.session_id` None (stateless) only the ledger row is written.
 
     `messages` are appended in order, all with the status of the entry. `instructions`, where not None, become the
-    session's pinned ones. `total_tokens` of the session grow by the sum of the messages' tokens.
+    session's pinned ones. `total_tokens` of the session grow by the sum of the messages' tokens. `hold` is let go.
     """
 
     entry: LedgerEntry
     messages: Sequence[NewMessage] = ()
     instructions: tuple[bytes, ...] | None = None
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appending:
+    """Messages that come without a provider's call: no ledger row is written. Otherwise as for ClosedTurn."""
+
+    user_id: str
+    session_id: str
+    turn_id: str
+    created_at: datetime
+    messages: Sequence[NewMessage]
+    instructions: tuple[bytes, ...] | None = None
+    status: Status = Status.COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What retention removes. None for a bound keeps everything."""
+
+    now: datetime
+    deleted_before: datetime | None = None
+    """Sessions deleted before this are purged."""
+    inactive_before: datetime | None = None
+    """Sessions whose last message, or creation, was before this are deleted: hidden, to be purged later."""
+    ledger_before: datetime | None = None
+    """Ledger rows older than this are removed."""
+    limit: int = 1000
+    """At most so many rows of each kind are removed in one call, so that nobody waits long for its transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """How many rows one call of `Store.clean` dealt with. A session counts when its last row has gone."""
+
+    purged: int = 0
+    deleted: int = 0
+    messages: int = 0
+    ledger: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        """True if there was nothing left to do."""
+        return not (self.purged or self.deleted or self.messages or self.ledger)
 
 
 class Store(Protocol):
-    """Where users, keys, sessions, messages and the ledger are kept.
+    """Where users, keys, sessions, messages, the ledger and the audit log are kept.
 
-    Every method is one round trip and one transaction; opening a turn that creates its session may take two. Reads of
-    sessions and messages name the user, and find nothing that is not theirs. Any failure of the database is raised as
-    errors.StorageUnavailable, a caller's mistake (an id used twice, an owner that does not exist) as an adapter's own
-    exception; a write that has returned is on disk. Methods may be called concurrently from any task of one event loop.
+    Every method is one transaction, and those of a turn one round trip each; opening a turn that creates its session
+    may take two. Reads of sessions and messages name the user, and find nothing that is not theirs. Any failure of the
+    database is raised as errors.StorageUnavailable, text that cannot be stored (storage/texts.py) as
+    errors.InvalidRequest, a caller's mistake (an id used twice, an owner that does not exist) as an adapter's own
+    exception; a write that has returned is on disk. An `audit` entry is written in the same transaction, if the
+    operation did anything. Methods may be called concurrently from any task of one event loop.
     """
 
     async def start(self) -> None:
@@ -93,16 +166,34 @@ class Store(Protocol):
     async def has_keys(self) -> bool:
         """True once any key was ever created."""
 
-    async def add_key(self, key: ApiKey) -> ApiKey:
+    async def add_key(self, key: ApiKey, *, audit: AuditEntry | None = None) -> ApiKey:
         """Store a key; its user is found by `key.user.name`, or made with `key.user.id`. Returns it as stored."""
+
+    async def add_first_keys(self, new: Sequence[tuple[ApiKey, AuditEntry]]) -> bool:
+        """Store all of these as `add_key` does, unless there was ever a key: then nothing happens.
+
+        Of several processes that start at once on a new database, one is told True.
+        """
 
     async def find_key(self, key_id: str) -> ApiKey | None: ...
 
     async def list_keys(self, *, user_name: str | None = None) -> Sequence[ApiKey]:
         """Keys of everyone or of one user, revoked and expired ones too, oldest first."""
 
-    async def revoke_key(self, key_id: str, at: datetime) -> ApiKey | None:
+    async def revoke_key(self, key_id: str, at: datetime, *, audit: AuditEntry | None = None) -> ApiKey | None:
         """Returns the key as it now is, None if there is none. Revoking twice keeps the first time."""
+
+    async def add_user(self, user: User) -> User:
+        """The stored user of that name; `user` itself, now stored, if there was none."""
+
+    async def list_users(self, *, limit: int, offset: int) -> Page[User]:
+        """In the order of their ids: oldest first."""
+
+    async def erase_user(self, user_id: str, *, audit: AuditEntry | None = None) -> bool:
+        """Remove the user, their keys, sessions, messages and search index. False for an unknown one.
+
+        Their ledger rows stay, for the accounts, without the session's id and the request's, which clients can choose.
+        """
 
     # sessions
     async def create_session(self, session: Session) -> None: ...
@@ -111,36 +202,122 @@ class Store(Protocol):
         """None for an unknown, a deleted and another user's session alike."""
 
     async def list_sessions(
-        self, user_id: str, *, limit: int, offset: int, include_archived: bool = False
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        offset: int,
+        include_archived: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> Page[Session]:
-        """Newest (`created_at`, then `id`) first, without deleted ones."""
+        """Newest (`created_at`, then `id`) first, without deleted ones; only those whose metadata has these pairs."""
+
+    async def scan_sessions(self, *, user_id: str | None = None, after: str = "", limit: int) -> Sequence[Session]:
+        """Sessions of one user, or of everyone, archived ones too, deleted ones not: in the order of their ids.
+
+        `after`: the id of the last session of the page before. The order is the database's own.
+        """
 
     async def update_session(
-        self, user_id: str, session_id: str, changes: SessionChanges, at: datetime
+        self,
+        user_id: str,
+        session_id: str,
+        changes: SessionChanges,
+        at: datetime,
+        *,
+        audit: AuditEntry | None = None,
     ) -> Session | None: ...
 
-    async def delete_session(self, user_id: str, session_id: str, at: datetime) -> bool:
+    async def delete_session(
+        self, user_id: str, session_id: str, at: datetime, *, audit: AuditEntry | None = None
+    ) -> bool:
         """Hide the session from every other method. False where `get_session` would say None."""
 
+    async def purge_session(self, user_id: str, session_id: str, *, audit: AuditEntry | None = None) -> bool:
+        """Remove the session, its messages and their search index for good; its ledger rows stay.
+
+        Finds deleted ones too. False for an unknown session and another user's.
+        """
+
+    async def session_stats(self, user_id: str, session_id: str) -> SessionStats | None:
+        """None where `get_session` would say None."""
+
+    # messages
     async def list_messages(
         self, user_id: str, session_id: str, *, limit: int, offset: int
     ) -> Page[StoredMessage] | None:
         """Oldest first, of every status. None where `get_session` would say None."""
 
-    # turns
-    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | None:
-        """None where `get_session` would say None (and, with `create`, for an id that is taken by another user)."""
+    async def read_messages(
+        self, user_id: str, session_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredMessage] | None:
+        """The messages that follow the one with seq `after`. Costs the same anywhere in a session."""
 
-    async def close_turn(self, turn: ClosedTurn) -> int:
+    async def add_messages(self, appending: Appending) -> int | None:
+        """Append messages as `close_turn` does. Returns the first one's seq, 0 if there was none.
+
+        None where `get_session` would say None. Raises errors.Conflict (`session_archived`).
+        """
+
+    # search
+    async def search(
+        self, user_id: str, query: str, *, limit: int, offset: int, include_archived: bool = False
+    ) -> Page[SearchHit]:
+        """The user's messages and session titles in which all words of `query` stand, the best first.
+
+        What words are, and that a query is nothing but text, is said in storage/words.py. Everything that was stored
+        before the call is found, save after an import of very many messages: those come as `index_messages` goes on.
+        """
+
+    async def index_messages(self, *, limit: int) -> int:
+        """Add stored messages to the search index, about `limit` of them. Returns how many; 0 if all are in."""
+
+    # turns
+    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
+        """None where `get_session` would say None (and, with `create`, for an id that is taken by another user).
+
+        Locked only if a hold was asked for: another one holds the session, or an earlier ticket waits for it.
+        """
+
+    async def queue_turn(self, user_id: str, session_id: str, *, lease: float) -> int | None:
+        """A ticket for the session, later than all others for it: from now on nobody without one goes first.
+
+        It lapses after `lease` seconds unless renewed, and ends with its hold. None where `get_session` would say None.
+        """
+
+    async def renew_holds(self, holds: Sequence[tuple[str, Hold]], *, lease: float) -> None:
+        """Let these holds, and the tickets that wait, last `lease` seconds from now. Each comes with its session's id.
+
+        Called every few seconds as long as the process serves, also with none: stores do their own upkeep then.
+        """
+
+    async def release_hold(self, session_id: str, hold: Hold) -> None:
+        """Let go of a session, or of the place in its queue, without a turn. Harmless if it is not held."""
+
+    async def close_turn(self, turn: ClosedTurn) -> int | None:
         """Write it all or nothing. Returns the `seq` of the first message appended, 0 if there was none.
 
         Session counters: `message_count` and `total_tokens` grow (and `failed_count`, if the turn failed), `last_seq`
         follows, `exchange_seq` becomes the seq of the last message of role `user` unless the turn failed or had none,
         `last_message_at` and `updated_at` become the entry's time. A session deleted meanwhile is still written to.
+        None if the user has no such session, not even a deleted one: it was purged meanwhile, and its messages with
+        it. Then only the ledger row is written.
         """
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
         """Newest first."""
+
+    # upkeep
+    async def clean(self, cleaning: Cleaning) -> Cleaned | None:
+        """One batch of retention: removes what is due. None if another process is at it.
+
+        Sessions that have outlived their `ttl_seconds` are purged, whatever the bounds say.
+        """
+
+    async def add_audit(self, entry: AuditEntry) -> None: ...
+
+    async def list_audit(self, *, limit: int, offset: int) -> Page[AuditEntry]:
+        """Newest (`at`, then `id`) first."""
 
 
 # ── the provider ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-MAX_HISTORY_MESSAGES = 1000
-"""The most history messages that a session or a request may ask for."""
+from gateway.domain import MAX_HISTORY_MESSAGES
 
 NEVER_FROM_CLIENTS = frozenset(
     """
@@ -45,6 +44,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_TABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$"
+
+
 class ServerSettings(_Frozen):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
@@ -52,20 +54,50 @@ class ServerSettings(_Frozen):
     shutdown_timeout: float = Field(30.0, ge=0, le=3600, description="seconds that running turns get after SIGTERM")
 
 
+class ExternalTables(_Frozen):
+    """Names of the host's own tables, `table` or `schema.table`."""
+
+    messages: str | None = Field(None, pattern=_TABLE_NAME, description="the host's table of messages")
+    sessions: str | None = Field(None, pattern=_TABLE_NAME, description="the host's table of sessions")
+
+
 class StorageSettings(_Frozen):
-    url: str = Field("sqlite:///./data/gateway.db", description="sqlite:///PATH, or memory: to keep nothing")
+    url: str = Field(
+        "sqlite:///./data/gateway.db",
+        repr=False,  # it may hold a password
+        description="sqlite:///PATH, postgresql://USER:PASSWORD@HOST/DATABASE, or memory: to keep nothing",
+    )
     timeout: float = Field(
         2.0, gt=0, le=60, description="seconds that the database may take to answer before a caller gets 503"
     )
     cache_bytes: int = Field(64 * 1024 * 1024, ge=0, description="memory for recent windows")
+    pool_size: int = Field(10, ge=1, le=1000, description="PostgreSQL: connections that this process opens at most")
+    statement_cache_size: int = Field(
+        100, ge=0, le=10_000, description="PostgreSQL: statements kept prepared on a connection; 0 for pgbouncer"
+    )
+    # pydantic's BaseModel has a method of that name, long deprecated.
+    schema_: Literal["own", "external"] = Field(
+        "own", alias="schema", description="external: sessions and messages are in tables of the host's"
+    )
+    tables: ExternalTables = Field(ExternalTables(), description="with schema external: the host's tables")
 
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
         path = url.removeprefix("sqlite:///")
-        if url == "memory:" or (url != path and path not in {"", ":memory:"} and "?" not in path):
+        is_file = url != path and path not in {"", ":memory:"} and "?" not in path
+        if url == "memory:" or is_file or url.startswith(("postgresql://", "postgres://")):
             return url
-        raise ValueError("must be sqlite:///PATH without options, or memory:")
+        raise ValueError("must be sqlite:///PATH without options, postgresql://USER:PASSWORD@HOST/DATABASE, or memory:")
+
+    @model_validator(mode="after")
+    def _external_is_whole(self) -> "StorageSettings":
+        named = [self.tables.messages, self.tables.sessions]
+        if self.schema_ == "own" and any(named):
+            raise ValueError("tables are for schema: external")
+        if self.schema_ == "external" and not (all(named) and self.url.startswith("postgres")):
+            raise ValueError("schema: external needs tables.messages, tables.sessions and a postgresql:// url")
+        return self
 
 
 class AuthSettings(_Frozen):
@@ -87,10 +119,28 @@ class SessionSettings(_Frozen):
     lock_timeout: float = Field(
         60.0, gt=0, le=3600, description="seconds that a turn waits for another one of its session before a 409"
     )
+    lease: float = Field(
+        30.0, ge=2, le=600, description="seconds after which a turn whose process has died no longer holds its session"
+    )
     on_disconnect: Literal["cancel", "complete"] = Field(
         "cancel", description="whether a reply whose client has left is stopped or brought to its end"
     )
     safety_margin: int = Field(64, ge=0, le=100_000, description="tokens of the context window left unused")
+
+
+class RetentionSettings(_Frozen):
+    """Days may be fractions of one."""
+
+    deleted_days: float | None = Field(
+        30.0, ge=0, le=36_500, description="deleted sessions are removed for good after so long; null: never"
+    )
+    inactive_days: float | None = Field(
+        None, gt=0, le=36_500, description="sessions without a turn for so long are deleted; null: never"
+    )
+    ledger_days: float | None = Field(
+        None, gt=0, le=36_500, description="ledger rows are removed after so long; null: never"
+    )
+    interval: float = Field(60.0, ge=1, le=86_400, description="seconds between two looks for what is due")
 
 
 class ProviderSettings(_Frozen):
@@ -158,6 +208,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     auth: AuthSettings = AuthSettings()
     sessions: SessionSettings = SessionSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     logging: LoggingSettings = LoggingSettings()
     models: tuple[ModelSettings, ...] = _DEFAULT_MODELS

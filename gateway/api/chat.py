@@ -10,13 +10,14 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.body import read_body
 from gateway.api.context import RequestContext, context_of, header
 from gateway.api.responses import send_json
-from gateway.errors import ClientDisconnected, GatewayError, InternalError
-from gateway.settings import MAX_HISTORY_MESSAGES
+from gateway.domain import MAX_HISTORY_MESSAGES
+from gateway.errors import ClientDisconnected, GatewayError, InternalError, InvalidRequest
+from gateway.storage.texts import has_nul
 from gateway.turns.flights import Flight
 from gateway.turns.service import TurnReply, TurnReport, TurnService
 from gateway.turns.turn import Inbound
 from gateway.wire import sse
-from gateway.wire.chat import parse_chat
+from gateway.wire.chat import ChatRequest, parse_chat
 from gateway.wire.json import dump, parse_object
 
 log = structlog.stdlib.get_logger("gateway")
@@ -62,6 +63,7 @@ class ChatCompletions:
         request = parse_chat(
             data, header_session_id=header(scope, b"x-session-id"), max_history_limit=MAX_HISTORY_MESSAGES
         )
+        _check_metadata(request)
         context.facts.update(model=request.model, session=request.session_id, stream=request.stream)
         client, report = StreamingClient(send), TurnReport()
         flight = self._turns.start(Inbound(request, context.caller, context.id, context.started), client, report)
@@ -91,6 +93,14 @@ class ChatCompletions:
             return await asyncio.shield(flight.task)
         finally:
             leaving.cancel()
+
+
+def _check_metadata(request: ChatRequest) -> None:
+    """Raises InvalidRequest for metadata that no store would take with the turn: said before the provider is paid."""
+    if request.session_id is not None and has_nul(dump(request.params.get("metadata"))):
+        raise InvalidRequest(
+            "Invalid 'metadata': NUL characters cannot be stored.", code="invalid_value", param="metadata"
+        )
 
 
 async def _until_disconnected(receive: Receive) -> None:

@@ -1,18 +1,20 @@
-"""What is known of one HTTP request while it is served: who asks, since when, and what its log line will say."""
+"""What is known of one HTTP request while it is served: who asks, for what, since when, and what its log will say."""
 
 import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import Scope
 
+from gateway.auth.audit import Actor
 from gateway.domain import Caller
-from gateway.errors import AuthenticationFailed
+from gateway.errors import AuthenticationFailed, session_not_found
 from gateway.ids import new_request_id
 
 _KEY = "gateway.request"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -36,11 +38,15 @@ class RequestContext:
         self.facts["user"] = caller.user_name
         self.facts["key"] = caller.key_id
 
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.caller.user_id, self.caller.key_id, self.id)
+
 
 def new_context(scope: Scope) -> RequestContext:
     """Make the request's context and put it into the scope. A caller's own well-formed x-request-id is kept."""
     given = header(scope, b"x-request-id")
-    request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
+    request_id = given if given is not None and is_id(given) else new_request_id()
     context = RequestContext(request_id, time.perf_counter())
     scope[_KEY] = context
     return context
@@ -58,3 +64,24 @@ def header(scope: Scope, name: bytes) -> str | None:
             text: str = value.decode("latin-1")
             return text
     return None
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of an id. What has not is unknown without asking the store, which might choke on it."""
+    return _ID.fullmatch(text) is not None
+
+
+def caller_id(request: Request) -> str:
+    return context_of(request.scope).caller.user_id
+
+
+def actor_of(request: Request) -> Actor:
+    return context_of(request.scope).actor
+
+
+def session_id_of(request: Request) -> str:
+    """The session that the path names. Raises NotFound as for an unknown one if it is not of an id's form."""
+    session_id: str = request.path_params["session_id"]
+    if not is_id(session_id):
+        raise session_not_found(session_id)
+    return session_id

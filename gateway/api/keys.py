@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.body import read_body
+from gateway.api.context import actor_of, is_id
 from gateway.api.responses import json_response, list_response, timestamp
-from gateway.api.schemas import KeyFilter, KeyInput, validate
+from gateway.api.schemas import KeyFilter, KeyInput, validate, validate_query
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_key, revoke_key
 from gateway.domain import ApiKey
@@ -33,17 +34,18 @@ class KeyRoutes:
             admin=given.admin,
             name=given.name,
             expires_in=given.expires_in,
+            actor=actor_of(request),
         )
         return json_response({**key_output(key), "key": text}, 201)
 
     async def list(self, request: Request) -> Response:
-        given = validate(KeyFilter, dict(request.query_params))
+        given = validate_query(KeyFilter, request.query_params)
         keys = await self._store.list_keys(user_name=given.user)
         return list_response([key_output(key) for key in keys], has_more=False)
 
     async def revoke(self, request: Request) -> Response:
-        key_id = request.path_params["key_id"]
-        key = await revoke_key(self._store, key_id)
+        key_id: str = request.path_params["key_id"]
+        key = await revoke_key(self._store, key_id, actor=actor_of(request)) if is_id(key_id) else None
         if key is None:
             raise NotFound(f"There is no key {key_id!r}.", code="key_not_found", param="key_id")
         self._authenticator.forget(key)

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
-from gateway.api import schemas
+from gateway.api.answers import ErrorOutput
 from gateway.api.middleware import PUBLIC
 from gateway.api.routes import Endpoint
-from gateway.settings import MAX_HISTORY_MESSAGES
+from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.wire.chat import MOST_MESSAGES
 
 _CHAT = "/v1/chat/completions"
@@ -41,7 +41,7 @@ _CHAT_BODY: dict[str, Any] = {
 def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these routes."""
     models = {model for endpoint in table for model in (endpoint.body, endpoint.response) if model is not None}
-    ordered = sorted(models | {schemas.ErrorOutput}, key=lambda model: model.__name__)
+    ordered = sorted(models | {ErrorOutput}, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
         [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
     )
@@ -62,12 +62,16 @@ def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
+    answer = _content(_response_schema(endpoint), endpoint.media_type)
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "parameters": _parameters(endpoint, path),
         "responses": {
-            str(endpoint.status): {"description": "as asked", "content": _content(_response_schema(endpoint))},
-            "default": {"description": "an error", "content": _content(_ref(schemas.ErrorOutput))},
+            str(endpoint.status): {
+                "description": "as asked",
+                "content": answer,
+            },
+            "default": {"description": "an error", "content": _content(_ref(ErrorOutput))},
         },
     }
     if endpoint.body is not None or path == _CHAT:
@@ -86,11 +90,17 @@ def _parameters(endpoint: Endpoint, path: str) -> list[dict[str, Any]]:
         for name in re.findall(r"{(\w+)}", path)
     ]
     if endpoint.query is not None:
-        properties = endpoint.query.model_json_schema()["properties"]
-        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+        schema = endpoint.query.model_json_schema()
+        required = set(schema.get("required", ()))
+        parameters += [_query_parameter(name, each, name in required) for name, each in schema["properties"].items()]
     if path == _CHAT:
         parameters.append({"name": "X-Session-Id", "in": "header", "schema": {"type": "string"}})
     return parameters
+
+
+def _query_parameter(name: str, schema: dict[str, Any], required: bool) -> dict[str, Any]:
+    as_pairs = {"style": "deepObject", "explode": True} if schema.get("type") == "object" else {}
+    return {"name": name, "in": "query", "required": required, "schema": schema, **as_pairs}
 
 
 def _response_schema(endpoint: Endpoint) -> dict[str, Any]:
@@ -109,8 +119,8 @@ def _response_schema(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _content(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": schema}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, Any]:

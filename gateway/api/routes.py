@@ -11,12 +11,15 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.api import schemas
+from gateway.api import answers, schemas
+from gateway.api.audit import AuditRoutes
 from gateway.api.chat import ChatCompletions
+from gateway.api.contents import ContentRoutes
 from gateway.api.keys import KeyRoutes
 from gateway.api.operations import OperationRoutes
 from gateway.api.responses import json_response
 from gateway.api.sessions import SessionRoutes
+from gateway.api.users import UserRoutes
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -33,47 +36,117 @@ class Endpoint:
     is_list: bool = False
     status: int = 200
     is_body_optional: bool = False
+    media_type: str = "application/json"
 
 
-def endpoints(
-    chat: ChatCompletions, sessions: SessionRoutes, keys: KeyRoutes, operations: OperationRoutes
-) -> list[Endpoint]:
-    openais = [
-        Endpoint("POST", "/v1/chat/completions", chat, "Answer a chat, with a session's history in front"),
-        Endpoint("GET", "/v1/models", operations.list_models, "Models", response=schemas.ModelOutput, is_list=True),
-        Endpoint("GET", "/v1/models/{model:path}", operations.get_model, "One model", response=schemas.ModelOutput),
-    ]
-    probes = [
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Whose methods the routes lead to."""
+
+    chat: ChatCompletions
+    sessions: SessionRoutes
+    contents: ContentRoutes
+    keys: KeyRoutes
+    users: UserRoutes
+    audit: AuditRoutes
+    operations: OperationRoutes
+
+
+def endpoints(handlers: Handlers) -> list[Endpoint]:
+    """All routes. Of two paths that match, the first one here is taken."""
+    operations, model = handlers.operations, answers.ModelOutput
+    return [
+        Endpoint("POST", "/v1/chat/completions", handlers.chat, "Answer a chat, with a session's history in front"),
+        Endpoint("GET", "/v1/models", operations.list_models, "Models", response=model, is_list=True),
+        Endpoint("GET", "/v1/models/{model:path}", operations.get_model, "One model", response=model),
+        *_content_endpoints(handlers.contents),
+        *_session_endpoints(handlers.sessions),
+        *_key_endpoints(handlers.keys),
+        *_user_endpoints(handlers.users),
+        Endpoint(
+            "GET",
+            "/admin/audit",
+            handlers.audit.list,
+            "What was done to keys and stored data, newest first",
+            schemas.AuditPaging,
+            response=answers.AuditOutput,
+            is_list=True,
+        ),
         Endpoint("GET", "/healthz", operations.alive, "Whether the process lives"),
         Endpoint("GET", "/readyz", operations.ready, "Whether turns can be served"),
     ]
-    return [*openais, *_session_endpoints(sessions), *_key_endpoints(keys), *probes]
+
+
+_SESSIONS, _SESSION = "/chat/sessions", "/chat/sessions/{session_id}"
+
+
+def _content_endpoints(contents: ContentRoutes) -> list[Endpoint]:
+    message, hit, stats = answers.MessageOutput, answers.HitOutput, answers.StatsOutput
+    return [
+        Endpoint(
+            "GET",
+            f"{_SESSIONS}/search",
+            contents.search,
+            "Own messages and session titles with all of these words, the best first",
+            schemas.SearchPaging,
+            response=hit,
+            is_list=True,
+        ),
+        Endpoint(
+            "GET",
+            f"{_SESSION}/messages",
+            contents.messages,
+            "Its messages, oldest first",
+            schemas.MessagePaging,
+            response=message,
+            is_list=True,
+        ),
+        Endpoint("GET", f"{_SESSION}/stats", contents.stats, "What its turns came to", response=stats),
+        Endpoint(
+            "GET",
+            f"{_SESSION}/export",
+            contents.export,
+            "The session and its messages as one line of JSON, which `gateway sessions import` takes",
+            media_type="application/x-ndjson",
+        ),
+    ]
 
 
 def _session_endpoints(sessions: SessionRoutes) -> list[Endpoint]:
-    every, one = "/chat/sessions", "/chat/sessions/{session_id}"
-    given, shown = schemas.SessionInput, schemas.SessionOutput
-    paging, messages = schemas.MessagePaging, schemas.MessageOutput
+    every, one = _SESSIONS, _SESSION
+    given, shown, deleted = schemas.SessionInput, answers.SessionOutput, answers.DeletedSessionOutput
     return [
         Endpoint(
             "POST", every, sessions.create, "Create a session", None, given, shown, status=201, is_body_optional=True
         ),
-        Endpoint("GET", every, sessions.list, "Own sessions", schemas.SessionPaging, response=shown, is_list=True),
+        Endpoint(
+            "GET", every, sessions.list, "Own sessions, newest first", schemas.SessionPaging, None, shown, is_list=True
+        ),
         Endpoint("GET", one, sessions.get, "One session", response=shown),
         Endpoint("PUT", one, sessions.replace, "Set all settings of a session", body=given, response=shown),
         Endpoint("PATCH", one, sessions.patch, "Set some settings of a session", body=given, response=shown),
-        Endpoint("DELETE", one, sessions.delete, "Delete a session"),
-        Endpoint("GET", f"{one}/messages", sessions.messages, "Its messages", paging, response=messages, is_list=True),
+        Endpoint("DELETE", one, sessions.delete, "Hide a session, or purge it", schemas.Deletion, response=deleted),
+        Endpoint("POST", f"{one}/archive", sessions.archive, "Leave a session out of lists and turns", response=shown),
+        Endpoint("POST", f"{one}/unarchive", sessions.unarchive, "Take a session up again", response=shown),
     ]
 
 
 def _key_endpoints(keys: KeyRoutes) -> list[Endpoint]:
     every, one = "/admin/keys", "/admin/keys/{key_id}"
-    given, new, shown = schemas.KeyInput, schemas.NewKeyOutput, schemas.KeyOutput
+    given, new, shown = schemas.KeyInput, answers.NewKeyOutput, answers.KeyOutput
     return [
         Endpoint("POST", every, keys.create, "Create an API key", body=given, response=new, status=201),
         Endpoint("GET", every, keys.list, "All API keys", schemas.KeyFilter, response=shown, is_list=True),
         Endpoint("DELETE", one, keys.revoke, "Revoke an API key", response=shown),
+    ]
+
+
+def _user_endpoints(users: UserRoutes) -> list[Endpoint]:
+    every, one = "/admin/users", "/admin/users/{user_id}"
+    shown, erased = answers.UserOutput, answers.ErasedUserOutput
+    return [
+        Endpoint("GET", every, users.list, "All users, oldest first", schemas.Paging, response=shown, is_list=True),
+        Endpoint("DELETE", one, users.erase, "Remove a user and all that is theirs", schemas.Erasure, response=erased),
     ]
 
 

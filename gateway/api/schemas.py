@@ -1,22 +1,24 @@
-"""What the sessions and key routes take and give: validation and /openapi.json come from the same models."""
+"""What the routes take: validation and /openapi.json come from the same models."""
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
 
+from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.errors import InvalidRequest
-from gateway.settings import MAX_HISTORY_MESSAGES
+from gateway.storage.texts import has_nul, is_storable
 from gateway.wire.json import dump
 
 _MAX_METADATA_BYTES = 16 * 1024
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # escaped, in JSON; not the same six characters after a backslash
+_TEN_YEARS = 10 * 365 * 86_400
+_PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
-def _no_nul(text: str) -> str:
-    """PostgreSQL cannot hold it; every store gives the same answer."""
-    if "\0" in text:
-        raise ValueError("NUL characters cannot be stored")
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("NUL characters and halves of surrogate pairs cannot be stored")
     return text
 
 
@@ -24,13 +26,16 @@ def _small_metadata(value: dict[str, Any]) -> dict[str, Any]:
     encoded = dump(value)
     if len(encoded) > _MAX_METADATA_BYTES:
         raise ValueError(f"expected at most {_MAX_METADATA_BYTES} bytes of JSON")
-    if _NUL.search(encoded):
+    if has_nul(encoded):
         raise ValueError("NUL characters cannot be stored")
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_no_nul)]
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small_metadata)]
+
+
+# ── bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Input(BaseModel):
@@ -47,62 +52,12 @@ class SessionInput(_Input):
     )
     system_prompt: str | None = Field(None, description="pinned: sent first on every turn, never trimmed")
     metadata: Metadata | None = None
-
-
-class Paging(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    limit: int = Field(20, ge=1, le=100)
-    offset: int = Field(0, ge=0, le=2**31)
-
-
-class SessionPaging(Paging):
-    include_archived: bool = False
-
-
-class KeyFilter(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    user: str | None = Field(None, description="only this user's keys")
-
-
-class MessagePaging(Paging):
-    limit: int = Field(50, ge=1, le=500)
-
-
-class SessionOutput(BaseModel):
-    session_id: str
-    session_name: str | None
-    model: str | None
-    system_prompt: str | None
-    max_history_messages: int
-    message_count: int
-    total_tokens: int
-    is_active: bool
-    archived_at: str | None
-    metadata: dict[str, Any]
-    created_at: str
-    updated_at: str
-    last_message_at: str | None
-
-
-class MessageOutput(BaseModel):
-    """A stored message: its wire form, and what the gateway knows about it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    seq: int
-    turn_id: str
-    role: str
-    content: Any
-    tokens: int
-    latency_ms: float | None
-    ttft_ms: float | None
-    model: str | None
-    status: Literal["complete", "incomplete", "failed"]
-    metadata: dict[str, Any] | None
-    created_at: str
+    ttl_seconds: int | None = Field(
+        None,
+        ge=60,
+        le=_TEN_YEARS,
+        description="removed for good so long after its last message, or its creation; null: never",
+    )
 
 
 class KeyInput(_Input):
@@ -112,39 +67,62 @@ class KeyInput(_Input):
     expires_in: str | None = Field(None, description="such as 90s, 15m, 12h, 30d or 4w")
 
 
-class KeyOutput(BaseModel):
-    id: str
-    user: str
-    name: str | None
-    scopes: list[str]
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class NewKeyOutput(KeyOutput):
-    key: str = Field(description="shown this once")
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="ignore")
 
 
-class ModelOutput(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
+class Paging(_Query):
+    limit: int = Field(20, ge=1, le=100)
+    offset: int = Field(0, ge=0, le=2**31)
 
 
-class ErrorDetail(BaseModel):
-    message: str
-    type: str
-    param: str | None
-    code: str | None
+class SessionPaging(Paging):
+    include_archived: bool = False
+    metadata: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="metadata[key]=value: only sessions whose metadata has this text; of several, all of them",
+    )
 
 
-class ErrorOutput(BaseModel):
-    error: ErrorDetail
+class SearchPaging(Paging):
+    q: str = Field(max_length=1000, description="words, all of which must be found; nothing in it has a meaning beyond")
+    include_archived: bool = False
 
+
+class MessagePaging(Paging):
+    limit: int = Field(50, ge=1, le=500)
+
+
+class AuditPaging(Paging):
+    limit: int = Field(50, ge=1, le=500)
+
+
+class KeyFilter(_Query):
+    user: str | None = Field(None, description="only this user's keys")
+
+
+class Deletion(_Query):
+    purge: bool = Field(False, description="remove at once and for good, not only hide")
+
+
+class Erasure(_Query):
+    purge: bool = Field(False, description="must be true: what is removed cannot be brought back")
+
+
+# ── validating ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def validate_query(model: type[M], query: QueryParams) -> M:
+    """As `validate`, for a query, in which `metadata[key]=value` is a pair of the object `metadata`."""
+    pairs = {match[1]: value for name, value in query.multi_items() if (match := _PAIR.fullmatch(name))}
+    values: dict[str, Any] = {"metadata": pairs, **query} if pairs else {**query}
+    return validate(model, values)
 
 
 def validate(model: type[M], data: Any) -> M:

@@ -1,4 +1,4 @@
-"""/chat/sessions: the caller's own stored conversations."""
+"""/chat/sessions: the caller's own stored conversations, from their making to their end."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.body import read_body
-from gateway.api.context import context_of
+from gateway.api.context import actor_of, caller_id, session_id_of
 from gateway.api.responses import json_response, list_response, timestamp
-from gateway.api.schemas import MessagePaging, SessionInput, SessionPaging, validate
-from gateway.domain import Session, SessionChanges, StoredMessage
+from gateway.api.schemas import Deletion, SessionInput, SessionPaging, validate, validate_query
+from gateway.auth.audit import audit_entry
+from gateway.domain import Session, SessionChanges
 from gateway.errors import session_not_found
 from gateway.ids import new_session_id
 from gateway.ports import Store
@@ -32,7 +33,7 @@ class SessionRoutes:
         now = datetime.now(UTC)
         session = Session(
             id=new_session_id(),
-            user_id=_user_id(request),
+            user_id=caller_id(request),
             name=changes.name,
             model=changes.model,
             max_history_messages=changes.max_history_messages,
@@ -40,19 +41,24 @@ class SessionRoutes:
             metadata=changes.metadata,
             created_at=now,
             updated_at=now,
+            ttl_seconds=changes.ttl_seconds,
         )
         await self._store.create_session(session)
         return json_response(session_output(session), 201)
 
     async def list(self, request: Request) -> Response:
-        paging = validate(SessionPaging, dict(request.query_params))
+        paging = validate_query(SessionPaging, request.query_params)
         page = await self._store.list_sessions(
-            _user_id(request), limit=paging.limit, offset=paging.offset, include_archived=paging.include_archived
+            caller_id(request),
+            limit=paging.limit,
+            offset=paging.offset,
+            include_archived=paging.include_archived,
+            metadata=paging.metadata,
         )
         return list_response([session_output(session) for session in page.items], has_more=page.has_more)
 
     async def get(self, request: Request) -> Response:
-        return _found(request, await self._store.get_session(_user_id(request), _session_id(request)))
+        return _found(request, await self._store.get_session(caller_id(request), session_id_of(request)))
 
     async def replace(self, request: Request) -> Response:
         changes = await self._changes(request)
@@ -61,19 +67,27 @@ class SessionRoutes:
     async def patch(self, request: Request) -> Response:
         return await self._update(request, await self._changes(request))
 
-    async def delete(self, request: Request) -> Response:
-        session_id = _session_id(request)
-        if not await self._store.delete_session(_user_id(request), session_id, datetime.now(UTC)):
-            raise session_not_found(session_id)
-        return json_response({"object": "chat.session.deleted", "session_id": session_id, "deleted": True})
+    async def archive(self, request: Request) -> Response:
+        """Archiving twice keeps the first time."""
+        return await self._set_archived(request, datetime.now(UTC))
 
-    async def messages(self, request: Request) -> Response:
-        paging = validate(MessagePaging, dict(request.query_params))
-        session_id = _session_id(request)
-        page = await self._store.list_messages(_user_id(request), session_id, limit=paging.limit, offset=paging.offset)
-        if page is None:
+    async def unarchive(self, request: Request) -> Response:
+        return await self._set_archived(request, None)
+
+    async def delete(self, request: Request) -> Response:
+        """Hide the session; with `?purge=true` remove it, one that was hidden before too."""
+        user_id, session_id = caller_id(request), session_id_of(request)
+        purge = validate_query(Deletion, request.query_params).purge
+        audit = audit_entry("session.purge" if purge else "session.delete", session_id, actor_of(request))
+        if purge:
+            found = await self._store.purge_session(user_id, session_id, audit=audit)
+        else:
+            found = await self._store.delete_session(user_id, session_id, datetime.now(UTC), audit=audit)
+        if not found:
             raise session_not_found(session_id)
-        return list_response([message_output(message) for message in page.items], has_more=page.has_more)
+        return json_response(
+            {"object": "chat.session.deleted", "session_id": session_id, "deleted": True, "purged": purge}
+        )
 
     async def _changes(self, request: Request, *, default: bytes | None = None) -> SessionChanges:
         """The validated body. A model that is named must be one that this gateway serves."""
@@ -90,11 +104,22 @@ class SessionRoutes:
             max_history_messages=self._settings.sessions.max_history_messages if most is None else most,
             instructions=(dump({"role": "system", "content": prompt}),) if prompt else (),
             metadata=given.metadata or {},
+            ttl_seconds=given.ttl_seconds,
         )
 
     async def _update(self, request: Request, changes: SessionChanges) -> Response:
         now = datetime.now(UTC)
-        session = await self._store.update_session(_user_id(request), _session_id(request), changes, now)
+        session = await self._store.update_session(caller_id(request), session_id_of(request), changes, now)
+        return _found(request, session)
+
+    async def _set_archived(self, request: Request, at: datetime | None) -> Response:
+        user_id, session_id = caller_id(request), session_id_of(request)
+        session = await self._store.get_session(user_id, session_id)
+        if session is not None and (session.archived_at is None) != (at is None):
+            action = "session.unarchive" if at is None else "session.archive"
+            changes = SessionChanges(frozenset({"archived_at"}), archived_at=at)
+            audit = audit_entry(action, session_id, actor_of(request))
+            session = await self._store.update_session(user_id, session_id, changes, datetime.now(UTC), audit=audit)
         return _found(request, session)
 
 
@@ -114,30 +139,11 @@ def session_output(session: Session) -> dict[str, Any]:
         "total_tokens": session.total_tokens,
         "is_active": session.is_active,
         "archived_at": timestamp(session.archived_at),
+        "ttl_seconds": session.ttl_seconds,
         "metadata": session.metadata,
         "created_at": timestamp(session.created_at),
         "updated_at": timestamp(session.updated_at),
         "last_message_at": timestamp(session.last_message_at),
-    }
-
-
-def message_output(message: StoredMessage) -> dict[str, Any]:
-    """The wire form, then what the gateway knows: where names meet, the gateway's counts."""
-    body = orjson.loads(message.body)
-    return {
-        "content": None,
-        **body,
-        "id": message.id,
-        "seq": message.seq,
-        "turn_id": message.turn_id,
-        "role": message.role,
-        "tokens": message.tokens,
-        "latency_ms": _rounded(message.latency_ms),
-        "ttft_ms": _rounded(message.ttft_ms),
-        "model": message.model,
-        "status": message.status,
-        "metadata": message.metadata,
-        "created_at": timestamp(message.created_at),
     }
 
 
@@ -153,18 +159,5 @@ def _system_prompt(session: Session) -> str | None:
 
 def _found(request: Request, session: Session | None) -> Response:
     if session is None:
-        raise session_not_found(_session_id(request))
+        raise session_not_found(session_id_of(request))
     return json_response(session_output(session))
-
-
-def _user_id(request: Request) -> str:
-    return context_of(request.scope).caller.user_id
-
-
-def _session_id(request: Request) -> str:
-    session_id: str = request.path_params["session_id"]
-    return session_id
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

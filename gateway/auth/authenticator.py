@@ -54,6 +54,11 @@ class Authenticator:
         """Believe nothing cached about a key: it has just been changed through this process."""
         self._cache.pop(key.hash, None)
 
+    def forget_user(self, user_id: str) -> None:
+        """Believe nothing cached about any key of a user, who has just been erased through this process."""
+        for digest in [digest for digest, (_, caller, _) in self._cache.items() if caller.user_id == user_id]:
+            del self._cache[digest]
+
     async def _find(self, text: str, digest: bytes) -> ApiKey:
         key_id = parse_key(text)
         key = await self._store.find_key(key_id) if key_id is not None else None

@@ -1,8 +1,10 @@
-"""Issuing and revoking keys: what the command line and `/admin/keys` share."""
+"""Issuing and revoking keys: what the command line and `/admin/keys` share. Both leave an entry in the audit log."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from gateway.auth.audit import OPERATOR, Actor, audit_entry
 from gateway.auth.keys import generate_key, hash_key, parse_key
 from gateway.domain import ApiKey, Scope, User
 from gateway.errors import InvalidRequest
@@ -23,18 +25,32 @@ async def issue_key(
     admin: bool = False,
     name: str | None = None,
     expires_in: str | None = None,
+    actor: Actor = OPERATOR,
 ) -> tuple[ApiKey, str]:
     """Create a key, and its user where there is none of that name. Returns it and, this once, its text.
 
     Raises InvalidRequest for a name of a user or of a key, or a duration, that is not one.
     """
-    if not _USER_NAME.fullmatch(user_name):
-        raise InvalidRequest(
-            "A user's name has 1 to 128 characters out of A-Z, a-z, 0-9 and . _ @ + -, "
-            "and starts with a letter or a digit.",
-            code="invalid_value",
-            param="user",
-        )
+    key, text = _new_key(user_name, pepper, admin=admin, name=name, expires_in=expires_in)
+    return await store.add_key(key, audit=audit_entry("key.create", key.id, actor)), text
+
+
+async def issue_first_keys(store: Store, pepper: str | None) -> Mapping[str, str] | None:
+    """Give a database that never had a key one of an admin's and one of a user's: their texts, by the user's name.
+
+    None if there was a key, or if another process has just made them.
+    """
+    if await store.has_keys():
+        return None
+    new = {name: _new_key(name, pepper, admin=name == "admin", name="first start") for name in ("admin", "user")}
+    added = await store.add_first_keys([(key, audit_entry("key.create", key.id)) for key, _ in new.values()])
+    return {name: text for name, (_, text) in new.items()} if added else None
+
+
+def _new_key(
+    user_name: str, pepper: str | None, *, admin: bool, name: str | None, expires_in: str | None = None
+) -> tuple[ApiKey, str]:
+    check_user_name(user_name)
     if name is not None and not _KEY_NAME.fullmatch(name):
         raise InvalidRequest(
             "A key's name has 1 to 256 characters, none of them a control character.",
@@ -52,12 +68,24 @@ async def issue_key(
         created_at=now,
         expires_at=None if expires_in is None else _expiry(now, expires_in),
     )
-    return await store.add_key(key), new.text
+    return key, new.text
 
 
-async def revoke_key(store: Store, id_or_key: str) -> ApiKey | None:
+def check_user_name(name: str) -> None:
+    """Raises InvalidRequest for what is not the name of a user."""
+    if not _USER_NAME.fullmatch(name):
+        raise InvalidRequest(
+            "A user's name has 1 to 128 characters out of A-Z, a-z, 0-9 and . _ @ + -, "
+            "and starts with a letter or a digit.",
+            code="invalid_value",
+            param="user",
+        )
+
+
+async def revoke_key(store: Store, id_or_key: str, *, actor: Actor = OPERATOR) -> ApiKey | None:
     """Revoke by id or by the key itself. None if there is no such key."""
-    return await store.revoke_key(parse_key(id_or_key) or id_or_key, datetime.now(UTC))
+    key_id = parse_key(id_or_key) or id_or_key
+    return await store.revoke_key(key_id, datetime.now(UTC), audit=audit_entry("key.revoke", key_id, actor))
 
 
 def parse_duration(text: str) -> timedelta:

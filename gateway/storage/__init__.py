@@ -1,4 +1,10 @@
-"""Where users, keys, sessions, messages and the ledger are kept: the adapters of ports.Store.
+"""Where users, keys, sessions, messages and the ledger are kept: the adapters of ports.Store, and their Python API.
 
-Nothing is imported here, so that a gateway with one kind of database never loads the driver of another.
+    from gateway.storage import open_store
+
+Neither a server nor litellm is loaded by that, and the driver of a database only once one is opened: see opening.py.
 """
+
+from gateway.storage.client import SessionStore, open_store
+
+__all__ = ["SessionStore", "open_store"]

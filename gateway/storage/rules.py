@@ -1,11 +1,14 @@
-"""What every adapter decides alike when it opens a turn, closes one or cuts a page. Pure functions."""
+"""What every adapter decides alike when it opens a turn, closes one, refuses a text or cuts a page. Pure functions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.domain import HistoryMessage, Session, Status
-from gateway.ports import ClosedTurn, Page, TurnOpening
+from gateway.domain import ApiKey, AuditEntry, HistoryMessage, LedgerEntry, Session, SessionStats, Status, User
+from gateway.errors import session_archived
+from gateway.ports import Appending, ClosedTurn, Page, TurnOpening
+from gateway.storage.texts import check_json, check_texts
 
 T = TypeVar("T")
 
@@ -53,14 +56,95 @@ class Growth:
     """Which of the new messages, counted from 1, starts the session's newest exchange; 0 if none does."""
 
 
-def growth(turn: ClosedTurn) -> Growth:
-    failed = turn.entry.status is Status.FAILED
+def growth(turn: Appending) -> Growth:
+    failed = turn.status is Status.FAILED
     users = [place for place, message in enumerate(turn.messages, start=1) if message.role == "user"]
     return Growth(
         messages=len(turn.messages),
         failed=len(turn.messages) if failed else 0,
         tokens=sum(message.tokens for message in turn.messages),
         exchange=users[-1] if users and not failed else 0,
+    )
+
+
+def appending(turn: ClosedTurn) -> Appending:
+    """What a turn of a session leaves in it."""
+    entry = turn.entry
+    return Appending(
+        entry.user_id,
+        entry.session_id or "",
+        entry.turn_id,
+        entry.created_at,
+        turn.messages,
+        turn.instructions,
+        entry.status,
+    )
+
+
+def refuse_archived(session: Session) -> None:
+    """Raises Conflict for a session that takes no messages."""
+    if session.archived_at is not None:
+        raise session_archived(session.id)
+
+
+def check_session(session: Session) -> None:
+    """Raises InvalidRequest if one of its texts cannot be stored."""
+    check_texts(session.id, session.user_id, session.name, session.model)
+    check_json(session.metadata)
+
+
+def check_user(user: User) -> None:
+    """Raises InvalidRequest if one of its texts cannot be stored."""
+    check_texts(user.id, user.name)
+
+
+def check_key(key: ApiKey) -> None:
+    """Raises InvalidRequest if one of its texts cannot be stored."""
+    check_texts(key.id, key.name)
+    check_user(key.user)
+
+
+def check_turn(turn: ClosedTurn) -> None:
+    """Raises InvalidRequest if a text of its ledger row or of a message cannot be stored."""
+    entry = turn.entry
+    check_texts(entry.request_id, entry.user_id, entry.key_id, entry.session_id, entry.model, entry.provider)
+    check_texts(entry.provider_model, entry.finish_reason, entry.error_code)
+    check_appending(appending(turn))
+
+
+def check_appending(appending: Appending) -> None:
+    """Raises InvalidRequest if a text that comes with the messages cannot be stored."""
+    check_texts(appending.turn_id)
+    for message in appending.messages:
+        check_texts(message.id, message.role, message.encoding, message.model)
+        if message.metadata is not None:
+            check_json(message.metadata)
+
+
+def check_audit(entry: AuditEntry | None) -> None:
+    """Raises InvalidRequest if one of its texts cannot be stored."""
+    if entry is not None:
+        check_texts(entry.id, entry.action, entry.target, entry.actor_user_id, entry.actor_key_id, entry.request_id)
+        check_json(entry.details)
+
+
+def stats(session: Session, ledger: Sequence[LedgerEntry]) -> SessionStats:
+    """What the ledger's rows of a session come to."""
+    latencies = sorted(
+        entry.latency_ms for entry in ledger if entry.latency_ms is not None and entry.error_status is None
+    )
+    costs = [entry.cost for entry in ledger if entry.cost is not None]
+    return SessionStats(
+        message_count=session.message_count,
+        total_tokens=session.total_tokens,
+        turns=len(ledger),
+        prompt_tokens=sum(entry.usage.prompt_tokens for entry in ledger),
+        completion_tokens=sum(entry.usage.completion_tokens for entry in ledger),
+        cost=math.fsum(costs) if costs else None,
+        avg_latency_ms=math.fsum(latencies) / len(latencies) if latencies else None,
+        p95_latency_ms=latencies[math.ceil(0.95 * len(latencies)) - 1] if latencies else None,
+        started_at=session.created_at,
+        last_message_at=session.last_message_at,
     )
 
 

@@ -8,7 +8,6 @@ second is then to find everything done. The lock needs no file of its own and di
 import fcntl
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,10 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import SchemaTooNew
-
-_MIGRATIONS = Path(__file__).with_name("migrations")
-_ONE_UPGRADE = threading.Lock()
-"""alembic.context is one object for the whole process: two upgrades at once would run on each other's connection."""
+from gateway.storage.revisions import ONE_AT_A_TIME, known_revisions
 
 
 def upgrade(url: str) -> None:
@@ -46,11 +42,6 @@ def database_path(url: str) -> Path:
     if parsed.dialect != "sqlite" or parsed.database in ("", ":memory:") or parsed.options:
         raise ValueError(f"{url!r} must be sqlite:///PATH")
     return Path(parsed.database)
-
-
-def known_revisions() -> list[str]:
-    """The ids of the revisions in versions/, oldest first: the numbers that their files' names begin with."""
-    return sorted(path.name.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 @contextmanager
@@ -98,7 +89,7 @@ def _migrate(path: Path) -> None:
         URL.create("sqlite", database=str(path)), poolclass=NullPool, connect_args={"isolation_level": None}
     )
     event.listen(engine, "begin", _begin)
-    with _ONE_UPGRADE, engine.connect() as connection:
+    with ONE_AT_A_TIME, engine.connect() as connection:
         # The server's writer alone may checkpoint: see sqlite/pragmas.py.
         connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")
         connection.rollback()

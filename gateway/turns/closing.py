@@ -10,6 +10,7 @@ from gateway.ids import new_message_id
 from gateway.ports import ClosedTurn, Store
 from gateway.tokens.calibration import Calibration
 from gateway.turns.cache import WindowCache
+from gateway.turns.claims import Claim
 from gateway.turns.estimate import Estimator
 from gateway.turns.turn import History, Outcome, Turn
 from gateway.wire.json import dump
@@ -23,8 +24,11 @@ class Closer:
         self._calibration = calibration
         self._cache = cache
 
-    async def close(self, turn: Turn, outcome: Outcome) -> LedgerEntry:
-        """Store the turn. Raises StorageUnavailable; then nothing of it is stored."""
+    async def close(self, turn: Turn, outcome: Outcome, claim: Claim | None) -> LedgerEntry:
+        """Store the turn, and let go of its session. Raises StorageUnavailable; then nothing of it is stored.
+
+        Of a turn whose session was purged meanwhile only the ledger row is kept.
+        """
         reply = outcome.message if turn.history is not None else None
         reply_tokens = None if reply is None else await self._estimator.message(reply, turn.deployment.encoding)
         usage = await self._usage(turn, outcome, reply_tokens)
@@ -32,7 +36,10 @@ class Closer:
         entry = _entry(turn, outcome, usage)
         instructions = tuple(message.body for message in turn.request.instructions)
         pinned = instructions if instructions and outcome.status is not Status.FAILED else None
-        first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned))
+        hold = None if claim is None else claim.hold
+        first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned, hold))
+        if claim is not None:
+            claim.settle()
         if turn.history is not None:
             self._remember(turn.history, messages, outcome.status, first_seq)
         return entry
@@ -57,10 +64,12 @@ class Closer:
             completion = await self._estimator.message(outcome.message, encoding)
         return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
 
-    def _remember(self, history: History, messages: Sequence[NewMessage], status: Status, first_seq: int) -> None:
+    def _remember(
+        self, history: History, messages: Sequence[NewMessage], status: Status, first_seq: int | None
+    ) -> None:
         """Keep the window that the next turn will want, if nobody else has written to the session meanwhile."""
         known, session = history.known, history.session
-        if messages and first_seq != known.last_seq + 1:
+        if first_seq is None or (messages and first_seq != known.last_seq + 1):
             self._cache.drop((session.user_id, session.id))
             return
         now = time.time()
@@ -127,9 +136,9 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
         created_at=turn.created_at,
         usage=usage,
         cost=None if deployment.prices is None else deployment.prices.cost(usage),
-        finish_reason=outcome.finish_reason,
+        finish_reason=_storable(outcome.finish_reason),
         error_status=None if error is None else error.status,
-        error_code=None if error is None else error.code,
+        error_code=None if error is None else _storable(error.code),
         latency_ms=outcome.provider_ms,
         ttft_ms=outcome.ttft_ms,
         overhead_ms=overhead_ms(turn, outcome),
@@ -137,6 +146,11 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
         history_tokens=0 if history is None else history.tokens,
         history_trimmed=0 if history is None else history.trimmed,
     )
+
+
+def _storable(word: str | None) -> str | None:
+    """A provider's word for the ledger, without what not every database can hold: see storage/texts.py."""
+    return None if word is None else word.encode(errors="replace").decode().replace("\0", "?")[:256]
 
 
 def overhead_ms(turn: Turn, outcome: Outcome | None = None) -> float:

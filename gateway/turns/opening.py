@@ -6,15 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.domain import Caller, Deployment, Session
-from gateway.errors import Conflict, ContextLengthExceeded, InvalidRequest, session_not_found
+from gateway.errors import ContextLengthExceeded, InvalidRequest, session_archived, session_not_found
 from gateway.history.exchanges import remember, renew
 from gateway.history.window import Window, fit
 from gateway.ids import new_turn_id
-from gateway.ports import OpenedTurn, ProviderCall, Store, TurnOpening
+from gateway.ports import Locked, OpenedTurn, ProviderCall, Store, TurnOpening
 from gateway.providers.models import Models
 from gateway.settings import SessionSettings
 from gateway.tokens.calibration import Calibration
 from gateway.turns.cache import CachedWindow, WindowCache, merge
+from gateway.turns.claims import Claim
 from gateway.turns.estimate import Estimator
 from gateway.turns.turn import History, Inbound, Turn
 from gateway.wire.chat import ChatRequest
@@ -38,14 +39,20 @@ class Opener:
         self._cache = cache
         self._settings = settings
 
-    async def open(self, inbound: Inbound) -> Turn:
-        """Everything that is needed to call the provider. Raises GatewayError; no message is stored then."""
+    async def open(self, inbound: Inbound, claim: Claim | None) -> Turn | None:
+        """Everything that is needed to call the provider; None if another turn holds the session.
+
+        `claim`: None for a stateless call. Raises GatewayError; no message is stored then.
+        """
         request = inbound.request
         deployment = self._resolve(request, request.model) if request.model is not None else None
-        if request.session_id is None:
+        if claim is None:
             assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
             return _turn(inbound, deployment, _sent_alone(request))
-        session, known = await self._open_session(request, request.session_id, inbound.caller)
+        opened = await self._open_session(request, claim, inbound.caller)
+        if opened is None:
+            return None
+        session, known = opened
         if deployment is None:
             deployment = self._resolve(request, _session_model(session))
         known = await self._counted_alike(known, deployment.encoding)
@@ -60,23 +67,29 @@ class Opener:
     # ── the session ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _open_session(
-        self, request: ChatRequest, session_id: str, caller: Caller
-    ) -> tuple[Session, CachedWindow]:
-        cached = self._cache.get((caller.user_id, session_id))
-        opened = await self._ask_store(request, session_id, caller, cached)
+        self, request: ChatRequest, claim: Claim, caller: Caller
+    ) -> tuple[Session, CachedWindow] | None:
+        cached = self._cache.get(claim.key)
+        opened = await self._ask_store(request, claim, caller, cached)
+        if opened is None:
+            return None
         limit = _limit(request, opened.session)
         known = _known(cached, opened, limit)
         is_same = cached is None or cached.created_at == opened.session.created_at
         if not (is_same and known.covers(limit)):
             # Another session of that id, or more history is asked for than when these messages were cached: read anew.
-            opened = await self._ask_store(request, session_id, caller, None)
+            opened = await self._ask_store(request, claim, caller, None)
+            if opened is None:
+                return None
             known = _known(None, opened, limit)
         return opened.session, known
 
     async def _ask_store(
-        self, request: ChatRequest, session_id: str, caller: Caller, cached: CachedWindow | None
-    ) -> OpenedTurn:
+        self, request: ChatRequest, claim: Claim, caller: Caller, cached: CachedWindow | None
+    ) -> OpenedTurn | None:
+        _, session_id = claim.key
         may_create = self._settings.auto_create and request.model is not None  # a new session could not name one
+        claim.is_held = True
         opened = await self._store.open_turn(
             TurnOpening(
                 user_id=caller.user_id,
@@ -85,16 +98,19 @@ class Opener:
                 known_seq=cached.last_seq if cached is not None else 0,
                 known_epoch=cached.epoch if cached is not None else -1,
                 create=self._new_session(session_id, caller) if may_create else None,
+                hold=claim.hold,
+                lease=self._settings.lease,
             )
         )
+        if isinstance(opened, Locked):
+            claim.is_held = False
+            return None
         if opened is None:
+            claim.is_held = False
             raise session_not_found(session_id)
         if opened.session.archived_at is not None:
-            raise Conflict(
-                f"Session {session_id!r} is archived and takes no new turns. Use another session.",
-                code="session_archived",
-                param="session_id",
-            )
+            claim.is_held = False
+            raise session_archived(session_id)
         return opened
 
     def _new_session(self, session_id: str, caller: Caller) -> Session:

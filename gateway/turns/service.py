@@ -1,5 +1,6 @@
 """A turn, from a caller's request to the last byte of its reply: steps 3 to 9, in order.
 
+    claim     wait for the session's other turns, here and elsewhere              turns/claims.py
     open      resolve the model, open the turn in the store, build the window     turns/opening.py
     call      call the provider, relay its reply                                  turns/calling.py
     close     store the messages and the ledger row, let the lock go              turns/closing.py
@@ -8,8 +9,7 @@
 It runs in a task of its own (turns/flights.py), so that a client that hangs up cannot cancel the write.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,9 @@ from gateway.domain import LedgerEntry, Via
 from gateway.errors import GatewayError
 from gateway.ports import Provider
 from gateway.turns.calling import Client, call_streamed, call_whole
+from gateway.turns.claims import Claim, Claims
 from gateway.turns.closing import Closer, overhead_ms
-from gateway.turns.flights import Flight, Flights, Interrupted
-from gateway.turns.locks import SessionLocks
+from gateway.turns.flights import Flight, Flights
 from gateway.turns.opening import Opener
 from gateway.turns.turn import Inbound, Outcome, Turn
 from gateway.wire import sse
@@ -51,13 +51,13 @@ class TurnService:
         *,
         opener: Opener,
         closer: Closer,
-        locks: SessionLocks,
+        claims: Claims,
         flights: Flights,
         providers: Mapping[Via, Provider],
     ) -> None:
         self._opener = opener
         self._closer = closer
-        self._locks = locks
+        self._claims = claims
         self._flights = flights
         self._providers = providers
 
@@ -66,37 +66,38 @@ class TurnService:
         return self._flights.launch(lambda flight: self._run(flight, inbound, client, report))
 
     async def _run(self, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport) -> TurnReply:
-        async with self._session_lock(flight, inbound):
-            report.turn = turn = await self._opener.open(inbound)
-            report.outcome = outcome = await self._call(flight, turn, client)
-            report.error = outcome.error
-            try:
-                report.entry = await self._closer.close(turn, outcome)
-            except GatewayError as exc:
-                report.error = report.error or exc
+        session_id = inbound.request.session_id
+        if session_id is None:
+            return await self._take_turn(flight, inbound, client, report, None)
+        async with self._claims.claim(flight, inbound.caller.user_id, session_id) as claim:
+            return await self._take_turn(flight, inbound, client, report, claim)
+
+    async def _take_turn(
+        self,
+        flight: Flight[TurnReply],
+        inbound: Inbound,
+        client: Client,
+        report: TurnReport,
+        claim: Claim | None,
+    ) -> TurnReply:
+        report.turn = turn = await self._open(inbound, claim)
+        report.outcome = outcome = await self._call(flight, turn, client)
+        report.error = outcome.error
+        try:
+            report.entry = await self._closer.close(turn, outcome, claim)
+        except GatewayError as exc:
+            report.error = report.error or exc
         if report.error is not None:
             return _refused(outcome, report.error)
         if outcome.body is None:
             return TurnReply(sse.event(sse.DONE))
         return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
 
-    @asynccontextmanager
-    async def _session_lock(self, flight: Flight[TurnReply], inbound: Inbound) -> AsyncIterator[None]:
-        session_id = inbound.request.session_id
-        if session_id is None:
-            yield
-            return
-        # Entered and left by hand, because only the wait for it may be interrupted, and not what is done under it.
-        lock = self._locks.hold((inbound.caller.user_id, session_id))
-        try:
-            async with flight.waiting():
-                await lock.__aenter__()
-        except Interrupted as exc:
-            raise exc.reason from None
-        try:
-            yield
-        finally:
-            await lock.__aexit__(None, None, None)
+    async def _open(self, inbound: Inbound, claim: Claim | None) -> Turn:
+        while (turn := await self._opener.open(inbound, claim)) is None:
+            assert claim is not None  # noqa: S101 - only sessions can be locked
+            await self._claims.wait_longer(claim)
+        return turn
 
     async def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Outcome:
         provider = self._providers[turn.deployment.via]

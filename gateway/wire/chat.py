@@ -46,6 +46,10 @@ class NewChatMessage:
     data: Mapping[str, Any]
     body: bytes
 
+    @property
+    def is_instruction(self) -> bool:
+        return self.role in _INSTRUCTIONS
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -96,8 +100,7 @@ def parse_chat(data: dict[str, Any], *, header_session_id: str | None, max_histo
     `max_history_limit` is the largest `max_history_messages` that a request may ask for.
     """
     session_id = _session_id(data.get("session_id"), header_session_id)
-    messages = _messages(data.get("messages"))
-    head = next((i for i, message in enumerate(messages) if message.role not in _INSTRUCTIONS), len(messages))
+    instructions, messages = parse_messages(data.get("messages"))
     stream = _boolean(data, "stream")
     _integer(data, "n", 1, 128)
     _integer(data, "max_tokens", 1, None)
@@ -106,14 +109,24 @@ def parse_chat(data: dict[str, Any], *, header_session_id: str | None, max_histo
     return ChatRequest(
         model=_model(data.get("model"), optional=session_id is not None),
         session_id=session_id,
-        instructions=messages[:head],
-        messages=messages[head:],
+        instructions=instructions,
+        messages=messages,
         params=params,
         unlisted=frozenset(params.keys() - PASSED_PARAMS),
         stream=stream,
         include_usage=_include_usage(data.get("stream_options"), stream),
         max_history_messages=_integer(data, "max_history_messages", 0, max_history_limit),
     )
+
+
+def parse_messages(value: Any) -> tuple[Sequence[NewChatMessage], Sequence[NewChatMessage]]:
+    """The instructions at the head of a request's messages, and the rest.
+
+    Raises InvalidRequest with the `param` that is wrong.
+    """
+    messages = _messages(value)
+    head = next((i for i, message in enumerate(messages) if not message.is_instruction), len(messages))
+    return messages[:head], messages[head:]
 
 
 def is_session_id(value: str) -> bool:
@@ -153,10 +166,11 @@ def _messages(value: Any) -> list[NewChatMessage]:
         raise _invalid("messages", "expected an array with at least one message")
     if len(value) > MOST_MESSAGES:
         raise _invalid("messages", f"expected at most {MOST_MESSAGES} messages, got {len(value)}")
-    return [_message(item, index) for index, item in enumerate(value)]
+    return [parse_message(item, index) for index, item in enumerate(value)]
 
 
-def _message(value: Any, index: int) -> NewChatMessage:
+def parse_message(value: Any, index: int) -> NewChatMessage:
+    """One message, the `index`th of its list. Raises InvalidRequest with the `param` that is wrong."""
     param = f"messages[{index}]"
     if not isinstance(value, dict):
         raise _invalid(param, "expected an object with role and content", "invalid_type")

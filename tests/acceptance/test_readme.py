@@ -17,7 +17,7 @@ FIRST_CALL = "My name is Ada."
 def test_the_first_lines_of_the_readme(tmp_path: Path) -> None:
     with GatewayProcess(tmp_path, {}) as gateway:
         install_command(tmp_path)
-        (tmp_path / "with_the_sdk.py").write_text(block("python", "OpenAI(").replace(ADDRESS, gateway.url))
+        (tmp_path / "with_the_sdk.py").write_text(block("python", " = OpenAI(").replace(ADDRESS, gateway.url))
         shell = block("sh", "curl ").replace(ADDRESS, gateway.url)
         output = run_pasted(f"{shell}\npython3 with_the_sdk.py", tmp_path)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -11,9 +12,19 @@ from gateway.auth.issuing import issue_key
 from gateway.domain import LedgerEntry, Via
 from gateway.ports import Provider, Store
 from gateway.settings import parse_settings
+from gateway.storage.memory import InMemoryStore
+from gateway.storage.sqlite import SqliteStore
 from tests.stubs.openai_wire import OpenAIStub
 
 Json = dict[str, Any]
+
+
+STORES = ("memory", "sqlite")
+
+
+def new_store(kind: str, directory: Path) -> Store:
+    """An empty store of one of the STORES, not yet started."""
+    return InMemoryStore() if kind == "memory" else SqliteStore(f"sqlite:///{directory}/gateway.db")
 
 
 class Person:

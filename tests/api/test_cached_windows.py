@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.ports import OpenedTurn, TurnOpening
+from gateway.ports import Locked, OpenedTurn, TurnOpening
 from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Composed, Person
 
@@ -12,7 +12,7 @@ class RecordingStore(InMemoryStore):
         super().__init__()
         self.known: list[int] = []
 
-    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | None:
+    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
         self.known.append(opening.known_seq)
         return await super().open_turn(opening)
 

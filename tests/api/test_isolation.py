@@ -8,22 +8,25 @@ import httpx
 import pytest
 
 from gateway.ports import Store
-from gateway.storage.memory import InMemoryStore
-from gateway.storage.sqlite import SqliteStore
-from tests.api.composed import Composed, Person, refusal
+from tests.api.composed import STORES, Composed, Person, new_store, refusal
 
 ROUTES: Sequence[tuple[str, str, Any]] = [
     ("GET", "/chat/sessions/{}", None),
     ("PUT", "/chat/sessions/{}", {"session_name": "Mine now"}),
     ("PATCH", "/chat/sessions/{}", {"session_name": "Mine now"}),
     ("DELETE", "/chat/sessions/{}", None),
+    ("DELETE", "/chat/sessions/{}?purge=false", None),
     ("GET", "/chat/sessions/{}/messages", None),
+    ("GET", "/chat/sessions/{}/stats", None),
+    ("GET", "/chat/sessions/{}/export", None),
+    ("POST", "/chat/sessions/{}/archive", None),
+    ("POST", "/chat/sessions/{}/unarchive", None),
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return InMemoryStore() if request.param == "memory" else SqliteStore(f"sqlite:///{tmp_path}/gateway.db")
+    return new_store(request.param, tmp_path)
 
 
 def told(response: httpx.Response, session: str) -> tuple[bytes, dict[str, str]]:

@@ -56,10 +56,18 @@ ROUTES = {
     ("put", "/chat/sessions/{session_id}"),
     ("patch", "/chat/sessions/{session_id}"),
     ("delete", "/chat/sessions/{session_id}"),
+    ("get", "/chat/sessions/search"),
     ("get", "/chat/sessions/{session_id}/messages"),
+    ("get", "/chat/sessions/{session_id}/stats"),
+    ("get", "/chat/sessions/{session_id}/export"),
+    ("post", "/chat/sessions/{session_id}/archive"),
+    ("post", "/chat/sessions/{session_id}/unarchive"),
     ("post", "/admin/keys"),
     ("get", "/admin/keys"),
     ("delete", "/admin/keys/{key_id}"),
+    ("get", "/admin/users"),
+    ("delete", "/admin/users/{user_id}"),
+    ("get", "/admin/audit"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
@@ -77,20 +85,24 @@ async def test_the_document_lists_every_route(document: Json) -> None:
 
 async def test_every_route_that_it_lists_is_there(document: Json, admin: Person) -> None:
     for method, path in operations(document):
-        url = path.format(model="echo", session_id="x", key_id="x")
+        url = path.format(model="echo", session_id="x", key_id="x", user_id="x")
         response = await admin.http.request(method, url, json={})
         found = response.json().get("error", {}).get("code")
         assert found not in {"unknown_url", "method_not_allowed", "internal_error"}, (method, path)
+
+
+BODYLESS = {"/chat/sessions/{session_id}/archive", "/chat/sessions/{session_id}/unarchive"}
+CREATING = {"/chat/sessions", "/admin/keys"}
 
 
 async def test_every_operation_says_what_it_takes_and_gives(document: Json) -> None:
     for (method, path), operation in operations(document).items():
         in_path = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path))
-        assert ("requestBody" in operation) == (method in {"post", "put", "patch"})
+        assert ("requestBody" in operation) == (method in {"post", "put", "patch"} and path not in BODYLESS)
         assert operation["summary"]
         [success] = [status for status in operation["responses"] if status.startswith("2")]
-        assert success == ("201" if method == "post" and path != "/v1/chat/completions" else "200")
+        assert success == ("201" if method == "post" and path in CREATING else "200")
         error = operation["responses"]["default"]["content"]["application/json"]["schema"]
         assert error == {"$ref": "#/components/schemas/ErrorOutput"}
         assert (operation.get("security") == []) == (path in {"/healthz", "/readyz"})
@@ -116,12 +128,33 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(item)
 
 
-async def test_what_is_answered_is_what_is_described(document: Json, ada: Person) -> None:
+async def test_what_is_answered_is_what_is_described(
+    gateway: Composed, document: Json, ada: Person, admin: Person
+) -> None:
     session = await ada.new_session()
     await ada.say(session, model="echo")
+    eve = await gateway.person("eve")
+    made = (await admin.http.post("/admin/keys", json={"user": "eve"})).json()
+    erased = (await admin.http.delete(f"/admin/users/{eve.user_id}?purge=true")).json()
+    doomed = await ada.new_session()
+
+    async def first(person: Person, path: str) -> Json:
+        shown: Json = (await person.http.get(path)).json()["data"][0]
+        return shown
+
+    audited = await first(admin, "/admin/audit")
     for schema, shown in [
         ("SessionOutput", await ada.session(session)),
         ("MessageOutput", (await ada.messages(session))[0]),
+        ("StatsOutput", (await ada.http.get(f"/chat/sessions/{session}/stats")).json()),
+        ("HitOutput", await first(ada, "/chat/sessions/search?q=hello")),
+        ("DeletedSessionOutput", (await ada.http.delete(f"/chat/sessions/{doomed}")).json()),
+        ("NewKeyOutput", made),
+        ("KeyOutput", await first(admin, "/admin/keys")),
+        ("UserOutput", await first(admin, "/admin/users")),
+        ("ErasedUserOutput", erased),
+        ("AuditOutput", audited),
+        ("ActorOutput", audited["actor"]),
         ("ModelOutput", (await ada.http.get("/v1/models/echo")).json()),
         ("ErrorOutput", (await ada.http.get("/nope")).json()),
     ]:
@@ -135,6 +168,19 @@ async def test_pages_are_described_with_their_ranges(document: Json) -> None:
     limits = {each["name"]: each["schema"] for each in messages["parameters"] if each["in"] == "query"}
     assert {"minimum": 1, "maximum": 500, "default": 50}.items() <= limits["limit"].items()
     assert {"minimum": 0, "default": 0}.items() <= limits["offset"].items()
+
+
+async def test_what_a_query_must_have_and_what_is_a_pair(document: Json) -> None:
+    by_name = {each["name"]: each for each in operations(document)["get", "/chat/sessions/search"]["parameters"]}
+    assert {name for name, each in by_name.items() if each["required"]} == {"q"}
+    sessions = {each["name"]: each for each in operations(document)["get", "/chat/sessions"]["parameters"]}
+    assert (sessions["metadata"]["style"], sessions["metadata"]["explode"]) == ("deepObject", True)
+    assert "style" not in sessions["limit"]
+
+
+async def test_an_export_is_described_as_lines(document: Json) -> None:
+    export = operations(document)["get", "/chat/sessions/{session_id}/export"]
+    assert list(export["responses"]["200"]["content"]) == ["application/x-ndjson"]
 
 
 async def test_only_a_new_session_may_be_asked_for_without_a_body(document: Json) -> None:

@@ -1,30 +1,18 @@
 """Session ids that clients choose (`sessions.auto_create`): what was cached for one session never reaches another."""
 
+import dataclasses
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from gateway.storage.memory import InMemoryStore
+from gateway.domain import NewMessage
+from gateway.ports import Appending, Store
 from tests.api.composed import Composed, Person, compose, refusal
 
 
-class PurgingStore(InMemoryStore):
-    """A store from which another process may take a session for good, as retention or a restore does."""
-
-    def purge(self, session_id: str) -> None:
-        del self._sessions[session_id]
-        self._messages.pop(session_id, None)
-
-
 @pytest.fixture
-def store() -> PurgingStore:
-    return PurgingStore()
-
-
-@pytest.fixture
-async def gateway(store: PurgingStore) -> AsyncIterator[Composed]:
+async def gateway(store: Store) -> AsyncIterator[Composed]:
     async with compose(store, {"sessions": {"auto_create": True}}) as composed:
         yield composed
 
@@ -34,10 +22,10 @@ def window(gateway: Composed) -> list[str]:
 
 
 async def test_the_next_owner_of_an_id_sees_nothing_of_the_last(
-    gateway: Composed, store: PurgingStore, ada: Person, bob: Person
+    gateway: Composed, store: Store, ada: Person, bob: Person
 ) -> None:
     await ada.say("main", "My name is Ada.")
-    store.purge("main")
+    assert await store.purge_session(ada.user_id, "main")
     await bob.say("main", "Who am I?")
     assert window(gateway) == ["Who am I?"]
     await bob.say("main", "And now?")
@@ -45,25 +33,33 @@ async def test_the_next_owner_of_an_id_sees_nothing_of_the_last(
 
 
 async def test_a_session_that_was_purged_and_begun_anew_remembers_nothing_of_before(
-    gateway: Composed, store: PurgingStore, ada: Person
+    gateway: Composed, store: Store, ada: Person
 ) -> None:
     await ada.say("main", "My name is Ada.")
-    store.purge("main")
+    assert await store.purge_session(ada.user_id, "main")
     await ada.say("main", "Who am I?")
     assert window(gateway) == ["Who am I?"]
 
 
-async def test_a_longer_session_under_the_same_id_is_told_apart_too(
-    gateway: Composed, store: PurgingStore, ada: Person
+async def test_a_session_as_long_under_the_same_id_is_told_apart_too(
+    gateway: Composed, store: Store, ada: Person
 ) -> None:
     await ada.say("main", "My name is Ada.")
     known = await store.get_session(ada.user_id, "main")
     assert known is not None
-    # The same rows, as another process would have written them for a session created later.
-    store._sessions["main"] = replace(known, created_at=known.created_at + timedelta(seconds=1))
-    store._messages["main"] = []
+    # What another process would have made of it: purged, and begun anew with just as many messages.
+    assert await store.purge_session(ada.user_id, "main")
+    begun = known.created_at + timedelta(seconds=1)
+    await store.create_session(
+        dataclasses.replace(known, created_at=begun, message_count=0, last_seq=0, exchange_seq=0)
+    )
+    other = [
+        NewMessage("msg_a", "user", b'{"role":"user","content":"My name is Eve."}', 9, "o200k_base"),
+        NewMessage("msg_b", "assistant", b'{"role":"assistant","content":"Hello, Eve."}', 9, "o200k_base"),
+    ]
+    assert await store.add_messages(Appending(ada.user_id, "main", "turn_other", begun, other)) == 1
     await ada.say("main", "Who am I?")
-    assert window(gateway) == ["Who am I?"]
+    assert window(gateway) == ["My name is Eve.", "Hello, Eve.", "Who am I?"]
 
 
 async def test_a_call_that_names_no_model_creates_no_session(ada: Person) -> None:

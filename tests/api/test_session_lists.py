@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 
 from gateway.ports import Store
-from gateway.storage.memory import InMemoryStore
-from gateway.storage.sqlite import SqliteStore
-from tests.api.composed import Composed, Person, refusal
+from tests.api.composed import STORES, Composed, Person, new_store, refusal
 from tests.stubs.openai_wire import Events, Gate, Json, chunks, completion, error
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return InMemoryStore() if request.param == "memory" else SqliteStore(f"sqlite:///{tmp_path}/gateway.db")
+    return new_store(request.param, tmp_path)
 
 
 async def names(person: Person, query: str) -> tuple[list[str], bool]:
@@ -61,6 +59,28 @@ async def test_everybody_lists_their_own(ada: Person, bob: Person) -> None:
 async def test_asking_for_archived_sessions_hides_no_other(ada: Person, value: str) -> None:
     await ada.new_session(session_name="Trip")
     assert await names(ada, f"?include_archived={value}") == (["Trip"], False)
+
+
+async def test_sessions_are_found_by_their_metadata(ada: Person) -> None:
+    for name, metadata in {
+        "both": {"team": "red", "place": "Bern", "n": 1},
+        "one": {"team": "red", "place": "Chur"},
+        "number": {"team": 1},
+        "nested": {"team": {"name": "red"}},
+        "none": {},
+    }.items():
+        await ada.new_session(session_name=name, metadata=metadata)
+
+    assert await names(ada, "?metadata[team]=red") == (["one", "both"], False)
+    assert await names(ada, "?metadata[team]=red&limit=1") == (["one"], True)
+    assert await names(ada, "?metadata[team]=red&metadata[place]=Bern") == (["both"], False)
+    for nothing in ("metadata[team]=RED", "metadata[team]=1", "metadata[n]=1", "metadata[x]=", "metadata[team]=%00"):
+        assert await names(ada, f"?{nothing}") == ([], False)
+
+
+async def test_metadata_that_is_no_pair_is_refused(ada: Person) -> None:
+    found = refusal(await ada.http.get("/chat/sessions?metadata=red"), 400)
+    assert (found["param"], found["code"]) == ("metadata", "invalid_value")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.ports import Store
-from gateway.storage.memory import InMemoryStore
-from gateway.storage.sqlite import SqliteStore
-from tests.api.composed import Composed, Person, compose, refusal
+from tests.api.composed import STORES, Composed, Person, compose, new_store, refusal
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 SETTINGS: dict[str, Any] = {
@@ -18,6 +16,7 @@ SETTINGS: dict[str, Any] = {
     "system_prompt": "Be brief.",
     "max_history_messages": 5,
     "metadata": {"tags": ["a", {"b": None}], "n": 1.5},
+    "ttl_seconds": 86_400,
 }
 UNSET: dict[str, Any] = {
     "session_name": None,
@@ -25,12 +24,13 @@ UNSET: dict[str, Any] = {
     "system_prompt": None,
     "max_history_messages": 20,
     "metadata": {},
+    "ttl_seconds": None,
 }
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return InMemoryStore() if request.param == "memory" else SqliteStore(f"sqlite:///{tmp_path}/gateway.db")
+    return new_store(request.param, tmp_path)
 
 
 # ── making ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +166,12 @@ async def test_a_deleted_session_is_hidden_everywhere(gateway: Composed, ada: Pe
     response = await ada.http.delete(f"/chat/sessions/{session}")
 
     assert response.status_code == 200
-    assert response.json() == {"object": "chat.session.deleted", "session_id": session, "deleted": True}
+    assert response.json() == {
+        "object": "chat.session.deleted",
+        "session_id": session,
+        "deleted": True,
+        "purged": False,
+    }
     path = f"/chat/sessions/{session}"
     routes: list[tuple[str, str, Any]] = [
         ("GET", path, None),
@@ -174,6 +179,10 @@ async def test_a_deleted_session_is_hidden_everywhere(gateway: Composed, ada: Pe
         ("PATCH", path, {}),
         ("DELETE", path, None),
         ("GET", f"{path}/messages", None),
+        ("GET", f"{path}/stats", None),
+        ("GET", f"{path}/export", None),
+        ("POST", f"{path}/archive", None),
+        ("POST", f"{path}/unarchive", None),
     ]
     for method, where, body in routes:
         assert refusal(await ada.http.request(method, where, json=body), 404)["code"] == "session_not_found"
@@ -190,6 +199,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"max_history_messages": "5"}, "max_history_messages", "invalid_value", "integer"),
     ({"max_history_messages": True}, "max_history_messages", "invalid_value", "integer"),
     ({"max_history_messages": 1.5}, "max_history_messages", "invalid_value", "integer"),
+    ({"ttl_seconds": 59}, "ttl_seconds", "invalid_value", "from 60 to 315360000"),
     ({"session_name": 5}, "session_name", "invalid_value", "string"),
     ({"session_name": ""}, "session_name", "invalid_value", "at least 1 character"),
     ({"session_name": "x" * 257}, "session_name", "invalid_value", "at most 256 characters"),

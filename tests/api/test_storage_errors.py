@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain import ApiKey
 from gateway.errors import StorageUnavailable
-from gateway.ports import ClosedTurn, OpenedTurn, TurnOpening
+from gateway.ports import ClosedTurn, Locked, OpenedTurn, TurnOpening
 from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Composed, Json, Person, compose, refusal
 from tests.stubs.openai_wire import Json as Whole
@@ -31,11 +31,11 @@ class FailingStore(InMemoryStore):
         self._check("find_key")
         return await super().find_key(key_id)
 
-    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | None:
+    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
         self._check("open_turn")
         return await super().open_turn(opening)
 
-    async def close_turn(self, turn: ClosedTurn) -> int:
+    async def close_turn(self, turn: ClosedTurn) -> int | None:
         self._check("close_turn")
         return await super().close_turn(turn)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.auth.audit import Actor
 from gateway.auth.issuing import issue_key, parse_duration, revoke_key
 from gateway.auth.keys import generate_key, hash_key, parse_key
 from gateway.domain import Scope
@@ -114,3 +115,26 @@ async def test_revoking_what_is_not_there_finds_nothing() -> None:
     store = InMemoryStore()
     for unknown in ("key_0000000000", "", "nonsense", generate_key().text):
         assert await revoke_key(store, unknown) is None
+
+
+async def test_making_and_revoking_are_audited() -> None:
+    store, actor = InMemoryStore(), Actor("user_a", "key_a", "req_a")
+    made, text = await issue_key(store, user_name="alice", pepper=None, actor=actor)
+    await revoke_key(store, text, actor=actor)
+    await revoke_key(store, made.id, actor=actor)
+    await revoke_key(store, "key_nope", actor=actor)
+
+    entries = (await store.list_audit(limit=10, offset=0)).items
+
+    assert [(entry.action, entry.target) for entry in entries] == [("key.revoke", made.id), ("key.create", made.id)]
+    for entry in entries:
+        assert (entry.actor_user_id, entry.actor_key_id, entry.request_id) == ("user_a", "key_a", "req_a")
+        assert entry.details == {}
+
+
+async def test_nobody_is_named_for_what_the_command_line_does() -> None:
+    store = InMemoryStore()
+    key, _ = await issue_key(store, user_name="alice", pepper=None)
+    await revoke_key(store, key.id)
+    for entry in (await store.list_audit(limit=10, offset=0)).items:
+        assert (entry.actor_user_id, entry.actor_key_id, entry.request_id) == (None, None, None)

@@ -6,8 +6,18 @@ import orjson
 import pytest
 from hypothesis import given
 from pydantic import BaseModel
+from starlette.datastructures import QueryParams
 
-from gateway.api.schemas import KeyInput, MessagePaging, Paging, SessionInput, validate
+from gateway.api.schemas import (
+    KeyInput,
+    MessagePaging,
+    Paging,
+    SearchPaging,
+    SessionInput,
+    SessionPaging,
+    validate,
+    validate_query,
+)
 from gateway.errors import InvalidRequest
 from gateway.wire.json import parse_object
 from tests.unit.json_values import json_objects
@@ -32,6 +42,7 @@ def test_settings_of_a_session_are_taken_as_they_are() -> None:
         "max_history_messages": 5,
         "system_prompt": "Be brief.",
         "metadata": {"a": [1, {"b": None}]},
+        "ttl_seconds": 3600,
     }
     assert validate(SessionInput, data).model_dump() == data
 
@@ -48,6 +59,8 @@ def test_what_was_named_is_known_from_what_was_left_out() -> None:
     [
         (SessionInput, "max_history_messages", -1, "from 0 to 1000"),
         (SessionInput, "max_history_messages", 1001, "from 0 to 1000"),
+        (SessionInput, "ttl_seconds", 59, "from 60 to 315360000"),
+        (SessionInput, "ttl_seconds", 315_360_001, "from 60 to 315360000"),
         (Paging, "limit", "0", "from 1 to 100"),
         (Paging, "limit", "101", "from 1 to 100"),
         (Paging, "offset", "-1", "from 0 to 2147483648"),
@@ -62,15 +75,19 @@ def test_a_number_out_of_its_range_is_told_the_range(
     assert (error.param, error.code) == (field, "invalid_value")
 
 
-@pytest.mark.parametrize("value", [0, 1000])
-def test_the_ends_of_a_range_are_inside(value: int) -> None:
-    assert validate(SessionInput, {"max_history_messages": value}).max_history_messages == value
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_history_messages", 0), ("max_history_messages", 1000), ("ttl_seconds", 60), ("ttl_seconds", 315_360_000)],
+)
+def test_the_ends_of_a_range_are_inside(field: str, value: int) -> None:
+    assert getattr(validate(SessionInput, {field: value}), field) == value
 
 
 def test_an_unknown_field_is_told_the_known_ones() -> None:
     error = refusal(SessionInput, {"name": "Trip"})
     assert error.message == (
-        "Unknown field 'name'; known are session_name, model, max_history_messages, system_prompt, metadata."
+        "Unknown field 'name'; known are session_name, model, max_history_messages, system_prompt, metadata, "
+        "ttl_seconds."
     )
     assert (error.param, error.code) == ("name", "unknown_parameter")
 
@@ -94,6 +111,7 @@ def test_a_missing_field_is_named() -> None:
         ("max_history_messages", True),
         ("max_history_messages", 5.0),
         ("system_prompt", 5),
+        ("ttl_seconds", "60"),
         ("metadata", []),
         ("metadata", {"a": "\0"}),
         ("metadata", {"\0": "a"}),
@@ -159,6 +177,46 @@ def test_a_query_is_text_and_may_hold_other_names() -> None:
 def test_a_page_is_counted_in_whole_numbers(value: str) -> None:
     error = refusal(Paging, {"limit": value})
     assert (error.param, error.code) == ("limit", "invalid_value")
+
+
+# ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("query", "pairs"),
+    [
+        ("", {}),
+        ("metadata[a]=1", {"a": "1"}),
+        ("metadata[a]=1&limit=5&metadata[b]=2", {"a": "1", "b": "2"}),
+        ("metadata%5Ba%5D=1&metadata[a.b]=", {"a": "1", "a.b": ""}),
+        ("metadata[a][b]=1&metadata[]=2", {"a][b": "1", "": "2"}),
+        ("metadata[a%0A]=%00", {"a\n": "\0"}),
+        ("metadata[a]=1&metadata[a]=2", {"a": "2"}),
+        ("metadata[a=1&metadat[a]=1&xmetadata[a]=1", {}),
+    ],
+)
+def test_pairs_of_metadata_in_a_query(query: str, pairs: dict[str, str]) -> None:
+    assert validate_query(SessionPaging, QueryParams(query)).metadata == pairs
+
+
+@pytest.mark.parametrize("query", ["metadata=a", "metadata=a&metadata[b]=c", "metadata[b]=c&metadata=a"])
+def test_metadata_without_a_key_is_refused(query: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        validate_query(SessionPaging, QueryParams(query))
+    assert (caught.value.param, caught.value.code) == ("metadata", "invalid_value")
+
+
+def test_sixteen_pairs_may_be_asked_for() -> None:
+    pairs = {f"metadata[{number}]": "x" for number in range(16)}
+    assert len(validate_query(SessionPaging, QueryParams(pairs)).metadata) == 16
+    with pytest.raises(InvalidRequest, match="16"):
+        validate_query(SessionPaging, QueryParams({**pairs, "metadata[16]": "x"}))
+
+
+def test_what_is_searched_for_may_be_long_but_not_left_out() -> None:
+    assert validate(SearchPaging, {"q": "x" * 1000}).q == "x" * 1000
+    assert refusal(SearchPaging, {"q": "x" * 1001}).param == "q"
+    assert refusal(SearchPaging, {}).code == "missing_required_parameter"
 
 
 def test_the_form_of_a_key() -> None:

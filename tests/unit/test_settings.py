@@ -131,7 +131,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths_and_what_is_allowed(monk
         "models.0.model: the environment variable NOT_SET is not set",
         "server.port: Input should be less than or equal to 65535",
         "server.prot: no such setting",
-        "storage.url: must be sqlite:///PATH without options, or memory:",
+        f"storage.url: {URL_FORMS}",
         "auth.cache_seconds: Input should be less than or equal to 5",
         "logging.level: Input should be 'debug', 'info', 'warning' or 'error'",
         'models.1: name "*" goes with model "*", and only with it',
@@ -174,14 +174,61 @@ def test_model_entries_that_cannot_be_meant_are_refused(models: list[object], mi
     assert mistakes({"models": models}) == [mistake]
 
 
-@pytest.mark.parametrize("url", ["sqlite:///data/gateway.db", "sqlite:////var/lib/gateway.db", "memory:"])
+URL_FORMS = "must be sqlite:///PATH without options, postgresql://USER:PASSWORD@HOST/DATABASE, or memory:"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///data/gateway.db",
+        "sqlite:////var/lib/gateway.db",
+        "memory:",
+        "postgresql://me:secret@db.test:5432/chat?sslmode=require",
+        "postgres://db.test/chat",
+    ],
+)
 def test_databases_that_are_known_are_taken(url: str) -> None:
     assert parse_settings({"storage": {"url": url}}).storage.url == url
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite://", "gateway.db", ""])
 def test_databases_that_are_not_known_are_refused(url: str) -> None:
-    assert mistakes({"storage": {"url": url}}) == ["storage.url: must be sqlite:///PATH without options, or memory:"]
+    assert mistakes({"storage": {"url": url}}) == [f"storage.url: {URL_FORMS}"]
+
+
+TABLES = {"messages": "app_chat_messages", "sessions": "app.app_chat_sessions"}
+EXTERNAL = {"url": "postgresql://host/db", "schema": "external", "tables": TABLES}
+
+
+def test_tables_of_the_hosts_are_taken() -> None:
+    storage = parse_settings({"storage": EXTERNAL}).storage
+    assert (storage.schema_, storage.tables.messages) == ("external", "app_chat_messages")
+
+
+NEEDS = "storage: schema: external needs tables.messages, tables.sessions and a postgresql:// url"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        ({"url": "sqlite:///x.db"}, NEEDS),
+        ({"tables": {"messages": "m"}}, NEEDS),
+        ({"tables": {}}, NEEDS),
+        ({"schema": "own"}, "storage: tables are for schema: external"),
+    ],
+)
+def test_tables_of_the_hosts_are_named_whole_or_not_at_all(changes: dict[str, object], mistake: str) -> None:
+    assert mistakes({"storage": {**EXTERNAL, **changes}}) == [mistake]
+
+
+@pytest.mark.parametrize("name", ['a"; DROP TABLE users; --', "a.b.c", "1a", "", "a b", "ä", "a" * 64, "a\n"])
+def test_names_of_tables_are_plain_ones(name: str) -> None:
+    [mistake] = mistakes({"storage": {**EXTERNAL, "tables": {**TABLES, "messages": name}}})
+    assert mistake.startswith("storage.tables.messages: String should match pattern")
+
+
+def test_a_password_in_a_databases_address_is_not_shown() -> None:
+    assert "secret" not in repr(parse_settings({"storage": {"url": "postgresql://me:secret@host/db"}}))
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just text", "1: 2\n"])

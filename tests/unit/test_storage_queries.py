@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from gateway.domain import SessionChanges
+from gateway.ports import Cleaning, Hold
+from gateway.storage.queries import parse
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.sqlite.lane import Lane
-from gateway.storage.sqlite.queries import QUERIES, parse
-from tests.contract.store.values import ALICE, START, make_key, make_session, make_turn, opening
+from gateway.storage.sqlite.queries import QUERIES
+from tests.contract.store.calls import ANY_CALL
+from tests.contract.store.values import ALICE, START, at, make_key, make_session, make_turn, opening
 
 
 @pytest.fixture
@@ -23,8 +26,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
-    assert store._writer is not None
-    return store._writer, store._readers
+    return store._lanes.writer, store._lanes.readers
 
 
 async def plan(store: SqliteStore, name: str) -> str:
@@ -49,6 +51,13 @@ async def plan(store: SqliteStore, name: str) -> str:
         ("list_messages", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=?)"),
         ("list_sessions", "SEARCH sessions USING INDEX sessions_by_user (user_id=?)"),
         ("list_ledger", "SEARCH turns USING INDEX turns_by_user (user_id=?)"),
+        ("read_messages", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=? AND seq>?)"),
+        ("scan_sessions", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id>?)"),
+        ("sum_turns", "SEARCH turns USING INDEX turns_by_session (session_id=?)"),
+        ("list_search_queue_of_user", "SEARCH q USING INDEX search_queue_by_user (user_id=?)"),
+        ("remove_texts_of_user", "SEARCH search_texts USING COVERING INDEX sqlite_autoindex_search_texts_1"),
+        ("remove_sessions_of_user", "SEARCH sessions USING COVERING INDEX sessions_by_user (user_id=?)"),
+        ("remove_old_turns", "SEARCH turns USING COVERING INDEX turns_by_time (created_at<?)"),
     ],
 )
 async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, name: str, search: str) -> None:
@@ -56,6 +65,40 @@ async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, na
     assert search in steps
     assert "SCAN" not in steps
     assert "TEMP B-TREE" not in steps
+
+
+@pytest.mark.parametrize(
+    ("name", "searches"),
+    [
+        ("scan_sessions_of_user", ["SEARCH sessions USING INDEX sessions_by_user (user_id=?)"]),
+        (
+            "list_sessions_by_metadata",
+            ["SEARCH sessions USING INDEX sessions_by_user (user_id=?)", "SCAN wanted VIRTUAL TABLE"],
+        ),
+        ("has_earlier_ticket", ["SEARCH turn_queue USING INDEX turn_queue_by_session (session_id=?)"]),
+        ("nth_latency", ["SEARCH turns USING INDEX turns_by_session (session_id=?)"]),
+        (
+            "list_due_sessions",
+            [
+                "SEARCH sessions USING INDEX sessions_by_deleted_at (deleted_at<?)",
+                "SEARCH sessions USING INDEX sessions_by_ttl_seconds (ttl_seconds>?)",
+            ],
+        ),
+        (
+            "search",
+            [
+                "SCAN search_index VIRTUAL TABLE INDEX 0:M2",
+                "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH m USING INDEX sqlite_autoindex_messages_1 (session_id=? AND seq=?)",
+            ],
+        ),
+    ],
+)
+async def test_what_must_sort_or_scan_does_so_with_little(store: SqliteStore, name: str, searches: list[str]) -> None:
+    steps = await plan(store, name)
+    assert [search for search in searches if search not in steps] == []
+    assert "SCAN messages" not in steps
+    assert "SCAN turns" not in steps
 
 
 async def test_closing_a_turn_runs_as_many_statements_in_a_long_session_as_in_a_new_one(store: SqliteStore) -> None:
@@ -70,7 +113,7 @@ async def test_closing_a_turn_runs_as_many_statements_in_a_long_session_as_in_a_
         seen.clear()
         await store.close_turn(make_turn(session))
         counts.append(len(seen))
-    assert counts == [6] * 30  # BEGIN, the ledger, the session, two messages, COMMIT
+    assert counts == [7] * 30  # BEGIN, the ledger, the session, two messages, the search queue, COMMIT
 
 
 async def test_a_cached_session_is_opened_without_reading_messages(store: SqliteStore) -> None:
@@ -93,20 +136,33 @@ async def test_every_statement_is_used(store: SqliteStore) -> None:
     seen: list[str] = []
     for lane in (writer, *readers):
         await lane.run(lambda connection: connection.set_trace_callback(seen.append))
-    session = make_session()
-    await store.ping()
-    await store.has_keys()
-    await store.add_key(make_key())
-    await store.list_keys()
-    await store.revoke_key("key_1", START)
+    for call in ANY_CALL.values():
+        await store.add_user(ALICE)  # one of them erases her
+        await call(store)
+    session = make_session(name="a title")
     await store.create_session(session)
-    await store.list_sessions(ALICE.id, limit=1, offset=0)
-    await store.update_session(ALICE.id, session.id, SessionChanges(frozenset()), START)
     await store.close_turn(make_turn(session))
-    await store.open_turn(opening(session))
+    await store.list_sessions(ALICE.id, limit=1, offset=0, metadata={"topic": "x"})
+    await store.scan_sessions(user_id=ALICE.id, limit=1)
+    await store.search(ALICE.id, "title", limit=1, offset=0)
+    await store.update_session(ALICE.id, session.id, SessionChanges(frozenset({"name"})), START)
+    await store.index_messages(limit=10)
+    ticket = await store.queue_turn(ALICE.id, session.id, lease=30)
+    await store.renew_holds([(session.id, Hold("hold_1", ticket))], lease=30)
+    await store.open_turn(opening(session, hold=Hold("hold_1", ticket)))
+    await store.close_turn(make_turn(session, hold=Hold("hold_1", ticket)))
+    await store.session_stats(ALICE.id, session.id)
     await store.list_messages(ALICE.id, session.id, limit=1, offset=0)
-    await store.delete_session(ALICE.id, session.id, START)
-    await store.list_ledger(ALICE.id, limit=1, offset=0)
+    await store.read_messages(ALICE.id, session.id, after=0, limit=1)
+    await store.clean(Cleaning(at(10), inactive_before=at(5)))
+    while cleaned := await store.clean(Cleaning(at(20), deleted_before=at(15), limit=1)):
+        if cleaned.is_done:
+            break
+    deleted = make_session()
+    await store.create_session(deleted)
+    await store.delete_session(ALICE.id, deleted.id, START)
+    await store.purge_session(ALICE.id, deleted.id)
+    await store.erase_user(ALICE.id)
     ran = "\n".join(seen)
     unused = [name for name, sql in QUERIES.items() if sql.split(":")[0] not in ran]
     assert unused == []

@@ -17,10 +17,13 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from gateway.domain import Session
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import SchemaTooNew
-from gateway.storage.schema import known_revisions, upgrade
+from gateway.storage.revisions import ddl, known_revisions
+from gateway.storage.schema import upgrade
 from gateway.storage.sqlite import SqliteStore
+from gateway.storage.sqlite.rows import to_time
 
 
 @pytest.fixture
@@ -44,9 +47,66 @@ def test_an_empty_database_gets_every_table(path: Path) -> None:
     upgrade(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert names == {"users", "api_keys", "sessions", "messages", "turns", "alembic_version"}
+        assert names - {name for name in names if name.startswith(("search_index", "sqlite_"))} == {
+            "users",
+            "api_keys",
+            "sessions",
+            "messages",
+            "turns",
+            "turn_queue",
+            "search_queue",
+            "search_texts",
+            "audit_log",
+            "alembic_version",
+        }
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(known_revisions()[-1],)]
+
+
+_FIRST_SCHEMA = """
+    INSERT INTO users VALUES ('user_alice', 'alice');
+    INSERT INTO sessions VALUES
+        ('sess_1', 'user_alice', 'Trip', NULL, 20, '[]', '{"a":"b"}', 1, 2, 1, 0, 5, 1, 1, 0, 2, NULL, 1),
+        ('sess_2', 'user_alice', NULL, 'fast', 8, '[]', '{}', 1, 3, 0, 0, 0, 0, 0, 0, NULL, NULL, 0);
+    INSERT INTO messages VALUES ('sess_1', 1, 'msg_1', 'turn_1', 'user', '{"role":"user","content":"Lisbon"}', 5,
+        'o200k_base', 'complete', 2, NULL, NULL, NULL, NULL);
+"""
+
+
+async def test_what_an_older_gateway_stored_comes_through_and_is_found(path: Path) -> None:
+    older = ddl("sqlite").split("-- Running upgrade 0001 -> 0002")[0]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(older + _FIRST_SCHEMA)
+    store = SqliteStore(f"sqlite:///{path}")
+    await store.start()
+    session = await store.get_session("user_alice", "sess_1")
+    assert session == Session(
+        id="sess_1",
+        user_id="user_alice",
+        name="Trip",
+        model=None,
+        max_history_messages=20,
+        instructions=(),
+        metadata={"a": "b"},
+        created_at=to_time(1),
+        updated_at=to_time(2),
+        message_count=1,
+        total_tokens=5,
+        last_seq=1,
+        exchange_seq=1,
+        last_message_at=to_time(2),
+    )
+    assert await store.get_session("user_alice", "sess_2") is None
+    assert [hit.seq for hit in (await store.search("user_alice", "lisbon", limit=9, offset=0)).items] == [1]
+    assert [hit.seq for hit in (await store.search("user_alice", "trip", limit=9, offset=0)).items] == [0]
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as connection:
+        deleted = connection.execute("SELECT deleted_at, model FROM sessions WHERE id = 'sess_2'").fetchall()
+        assert deleted == [(3, "fast")]  # since its last change, as far as anybody knows
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.executescript(
+                "INSERT INTO audit_log (id, at, action, details) VALUES ('a', 1, 'x', '{}'); DELETE FROM audit_log;"
+            )
 
 
 def test_messages_leave_with_their_session(path: Path) -> None:

@@ -52,8 +52,7 @@ def corrupt(path: Path) -> None:
 
 
 def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
-    assert store._writer is not None
-    return store._writer, store._readers
+    return store._lanes.writer, store._lanes.readers
 
 
 async def pragma(lane: Lane, name: str) -> Any:
@@ -73,6 +72,10 @@ async def test_every_held_connection_is_set_up_as_promised(store: SqliteStore) -
         assert await pragma(lane, "foreign_keys") == 1
         assert await pragma(lane, "busy_timeout") == 50
     assert [await pragma(lane, "query_only") for lane in (writer, *readers)] == [0, 1, 1]
+
+
+async def test_what_a_writer_removes_is_overwritten(store: SqliteStore) -> None:
+    assert await pragma(lanes(store)[0], "secure_delete") == 1
 
 
 async def test_only_the_servers_writer_checkpoints(store: SqliteStore, path: Path) -> None:
@@ -121,7 +124,10 @@ def test_a_url_that_is_no_plain_files_is_refused(url: str) -> None:
 async def test_closing_the_only_store_leaves_one_file_that_can_be_copied(store: SqliteStore, path: Path) -> None:
     await store.add_key(make_key())
     await store.aclose()
-    assert [file.name for file in path.parent.iterdir()] == ["gateway.db"]
+    assert {file.name: file.stat().st_size > 0 for file in path.parent.iterdir()} == {
+        "gateway.db": True,
+        "gateway.db-locks": False,
+    }
 
 
 async def test_bodies_are_kept_as_text_that_people_and_like_can_read(store: SqliteStore) -> None:

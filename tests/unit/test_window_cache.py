@@ -165,7 +165,7 @@ class Replica:
     async def _read(self, cached: CachedWindow | None, limit: int) -> CachedWindow:
         seq, epoch = (0, -1) if cached is None else (cached.last_seq, cached.epoch)
         turn = await self._store.open_turn(TurnOpening("user_1", "sess_1", limit, seq, epoch))
-        assert turn is not None
+        assert isinstance(turn, OpenedTurn)
         read = [Remembered(each.seq, each.role, each.body, each.tokens, each.encoding) for each in turn.messages]
         return merge(cached, turn, read, limit)
 
@@ -196,7 +196,9 @@ async def write(store: InMemoryStore, step: Step) -> int:
         created_at=NOW,
     )
     messages = [NewMessage(new_message_id(), role, remembered(0).body, 1, "o200k_base") for role in step.roles]
-    return await store.close_turn(ClosedTurn(entry, messages))
+    first = await store.close_turn(ClosedTurn(entry, messages))
+    assert first is not None
+    return first
 
 
 @given(st.lists(STEPS, max_size=12))

@@ -5,12 +5,22 @@ Invariant: every work of a batch gets an outcome, and a write's outcome is a suc
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 Work = Callable[[sqlite3.Connection], T]
 """Several statements that belong together. May be run a second time, if the first was rolled back."""
+
+
+class Apart(Generic[T]):
+    """A work of the writer's that needs its connection outside of any transaction."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self._work = work
+
+    def __call__(self, connection: sqlite3.Connection) -> T:
+        return self._work(connection)
 
 
 class Failed:
@@ -42,8 +52,10 @@ def write_batch(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> l
     """Run works in one transaction: one fsync for all of them. If one raises, run each in a transaction of its own.
 
     BEGIN IMMEDIATE, because a transaction that begins by reading and then writes is refused without waiting if another
-    process wrote in between.
+    process wrote in between. A batch with an Apart in it is no group: each of its works is run by itself.
     """
+    if any(isinstance(work, Apart) for work in works):
+        return [_write_alone(connection, work) for work in works]
     connection.execute("BEGIN IMMEDIATE")
     try:
         outcomes = [work(connection) for work in works]
@@ -58,6 +70,8 @@ def write_batch(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> l
 
 
 def _write_alone(connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
+    if isinstance(work, Apart):
+        return _attempt(work, connection)
     try:
         return write_batch(connection, (work,))[0]
     except sqlite3.Error as exc:

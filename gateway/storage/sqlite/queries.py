@@ -1,20 +1,7 @@
-"""The statements of queries.sql by name. The file is read once; no statement is ever put together from strings."""
+"""The statements of queries.sql by name. The file is read once."""
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-_HEAD = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+from gateway.storage.queries import read
 
-
-def parse(text: str) -> Mapping[str, str]:
-    """Split a file of `-- name: x` blocks into statements. Raises ValueError for a name that is used twice."""
-    _, *parts = _HEAD.split(text)
-    names, statements = parts[::2], [part.strip() for part in parts[1::2]]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"used twice: {', '.join(twice)}")
-    return MappingProxyType(dict(zip(names, statements, strict=True)))
-
-
-QUERIES = parse(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+QUERIES = read(Path(__file__).with_name("queries.sql"))

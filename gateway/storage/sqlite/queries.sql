@@ -9,18 +9,29 @@ SELECT name FROM sqlite_master LIMIT 1;
 
 
 -- name: has_keys
--- Whether any key was ever created; keys are revoked, never removed.
+-- Whether there is a key: they are revoked, and removed only with their user.
 SELECT EXISTS (SELECT 1 FROM api_keys);
 
 -- name: add_user
 -- Make a user, unless the name is taken: then the stored user keeps its id.
 INSERT INTO users (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING;
 
+-- name: find_user_by_name
+-- One user.
+SELECT id, name FROM users WHERE name = :name;
+
+-- name: list_users
+-- One page of all users, in the order of their ids.
+SELECT id, name FROM users ORDER BY id LIMIT :limit OFFSET :offset;
+
+-- name: has_user
+-- Whether there is such a user.
+SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id);
+
 -- name: add_key
--- Give a key to the user of that name.
+-- Store a key.
 INSERT INTO api_keys (id, user_id, name, scopes, hash, created_at, expires_at, revoked_at)
-SELECT :id, users.id, :name, :scopes, :hash, :created_at, :expires_at, :revoked_at
-FROM users WHERE users.name = :user_name;
+VALUES (:id, :user_id, :name, :scopes, :hash, :created_at, :expires_at, :revoked_at);
 
 -- name: find_key
 -- One key with its user.
@@ -37,53 +48,176 @@ ORDER BY k.created_at, k.id;
 
 -- name: revoke_key
 -- Mark a key as revoked; a second time changes nothing.
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, :at) WHERE id = :id;
+UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
+
+
+-- name: blank_texts_of_user
+-- Overwrite the words of a user's texts with as many NULs, which are no words.
+UPDATE search_texts SET words = CAST(zeroblob(length(CAST(words AS BLOB))) AS TEXT)
+WHERE session_id IN (SELECT id FROM sessions WHERE user_id = :user_id);
+
+-- name: blank_messages_of_user
+-- Overwrite the texts of a user's messages with as many NULs: rows of the same size stay where they are.
+UPDATE messages SET
+    body = CAST(zeroblob(length(CAST(body AS BLOB))) AS TEXT),
+    metadata = CASE WHEN metadata IS NOT NULL THEN CAST(zeroblob(length(CAST(metadata AS BLOB))) AS TEXT) END
+WHERE session_id IN (SELECT id FROM sessions WHERE user_id = :user_id);
+
+-- name: blank_sessions_of_user
+-- Overwrite the texts of a user's sessions.
+UPDATE sessions SET
+    name = CASE WHEN name IS NOT NULL THEN CAST(zeroblob(length(CAST(name AS BLOB))) AS TEXT) END,
+    instructions = CAST(zeroblob(length(CAST(instructions AS BLOB))) AS TEXT),
+    metadata = CAST(zeroblob(length(CAST(metadata AS BLOB))) AS TEXT)
+WHERE user_id = :user_id;
+
+-- name: remove_texts_of_user
+-- Remove what is searched; a trigger tells the index.
+DELETE FROM search_texts WHERE session_id IN (SELECT id FROM sessions WHERE user_id = :user_id);
+
+-- name: remove_from_search_queue_of_user
+-- There is nothing left to be indexed.
+DELETE FROM search_queue WHERE user_id = :user_id;
+
+-- name: remove_from_turn_queue_of_user
+-- There is nothing left to wait for.
+DELETE FROM turn_queue WHERE session_id IN (SELECT id FROM sessions WHERE user_id = :user_id);
+
+-- name: remove_sessions_of_user
+-- Remove sessions, and by their foreign key messages.
+DELETE FROM sessions WHERE user_id = :user_id;
+
+-- name: remove_keys_of_user
+-- Remove keys.
+DELETE FROM api_keys WHERE user_id = :user_id;
+
+-- name: blank_ledger_of_user
+-- Take what clients can choose out of the ledger; the accounts stay.
+UPDATE turns SET session_id = NULL, request_id = '' WHERE user_id = :user_id;
+
+-- name: remove_user
+-- Remove the user, to whom nothing refers any longer.
+DELETE FROM users WHERE id = :user_id;
 
 
 -- name: add_session
 -- Store a session, unless its id is taken, by whomever.
 INSERT INTO sessions (
     id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
-    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, is_active
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
 ) VALUES (
     :id, :user_id, :name, :model, :max_history_messages, :instructions, :metadata, :created_at, :updated_at,
     :message_count, :failed_count, :total_tokens, :last_seq, :exchange_seq, :epoch, :last_message_at, :archived_at,
-    :is_active
+    :deleted_at, :ttl_seconds
 ) ON CONFLICT (id) DO NOTHING;
 
 -- name: find_session
 -- One session of one user.
 SELECT
     id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
-    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, is_active
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
 FROM sessions
-WHERE id = :id AND user_id = :user_id AND is_active;
+WHERE id = :id AND user_id = :user_id AND deleted_at IS NULL;
 
 -- name: list_sessions
 -- One page of a user's sessions, newest first.
 SELECT
     id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
-    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, is_active
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
 FROM sessions
-WHERE user_id = :user_id AND is_active AND (archived_at IS NULL OR :include_archived)
+WHERE user_id = :user_id AND deleted_at IS NULL AND (archived_at IS NULL OR :include_archived)
 ORDER BY created_at DESC, id DESC
 LIMIT :limit OFFSET :offset;
 
+-- name: list_sessions_by_metadata
+-- As list_sessions, of those only in whose metadata every wanted pair stands, as text.
+SELECT
+    id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
+FROM sessions
+WHERE user_id = :user_id AND deleted_at IS NULL AND (archived_at IS NULL OR :include_archived)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:metadata) AS wanted
+        WHERE NOT EXISTS (
+            SELECT 1 FROM json_each(sessions.metadata) AS pair
+            WHERE pair.key = wanted.key AND pair.value = wanted.value AND pair.type = 'text'
+        )
+    )
+ORDER BY created_at DESC, id DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: scan_sessions
+-- The sessions that follow an id, in the order of ids.
+SELECT
+    id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
+FROM sessions
+WHERE id > :after AND deleted_at IS NULL
+ORDER BY id
+LIMIT :limit;
+
+-- name: scan_sessions_of_user
+-- As scan_sessions, of one user. The unary plus keeps to the index by user: others may have very many sessions.
+SELECT
+    id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
+FROM sessions
+WHERE +id > :after AND user_id = :user_id AND deleted_at IS NULL
+ORDER BY +id
+LIMIT :limit;
+
 -- name: update_session
--- Set those fields of a session that its change names; the others keep their values.
+-- Set all that can be changed of a session, in the transaction that read the rest.
 UPDATE sessions SET
-    name = CASE WHEN :set_name THEN :name ELSE name END,
-    model = CASE WHEN :set_model THEN :model ELSE model END,
-    max_history_messages =
-        CASE WHEN :set_max_history_messages THEN :max_history_messages ELSE max_history_messages END,
-    instructions = CASE WHEN :set_instructions THEN :instructions ELSE instructions END,
-    metadata = CASE WHEN :set_metadata THEN :metadata ELSE metadata END,
-    updated_at = :at
-WHERE id = :id AND user_id = :user_id AND is_active;
+    name = :name,
+    model = :model,
+    max_history_messages = :max_history_messages,
+    instructions = :instructions,
+    metadata = :metadata,
+    ttl_seconds = :ttl_seconds,
+    archived_at = :archived_at,
+    updated_at = :updated_at
+WHERE id = :id;
 
 -- name: delete_session
 -- Hide a session.
-UPDATE sessions SET is_active = 0, updated_at = :at WHERE id = :id AND user_id = :user_id AND is_active;
+UPDATE sessions SET deleted_at = :at, updated_at = :at WHERE id = :id;
+
+-- name: owns_session
+-- Whether the user has such a session, deleted ones too.
+SELECT EXISTS (SELECT 1 FROM sessions WHERE id = :id AND user_id = :user_id);
+
+-- name: remove_texts
+-- Remove what is searched of a session; a trigger tells the index.
+DELETE FROM search_texts WHERE session_id = :session_id;
+
+-- name: remove_from_search_queue
+-- There is nothing left to be indexed.
+DELETE FROM search_queue WHERE session_id = :session_id;
+
+-- name: remove_from_turn_queue
+-- There is nothing left to wait for.
+DELETE FROM turn_queue WHERE session_id = :session_id;
+
+-- name: remove_session
+-- Remove a session, and by their foreign key its messages.
+DELETE FROM sessions WHERE id = :session_id;
+
+-- name: sum_turns
+-- What the user's turns of a session come to. Last: how many of those that the provider answered have a latency.
+-- The unary plus keeps to the index by session: the user may have many more turns.
+SELECT
+    count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), sum(cost),
+    avg(latency_ms) FILTER (WHERE error_status IS NULL), count(latency_ms) FILTER (WHERE error_status IS NULL)
+FROM turns
+WHERE session_id = :session_id AND +user_id = :user_id;
+
+-- name: nth_latency
+-- Of the latencies that sum_turns counts, the shortest with so many before it.
+SELECT latency_ms FROM turns
+WHERE session_id = :session_id AND +user_id = :user_id AND error_status IS NULL AND latency_ms IS NOT NULL
+ORDER BY latency_ms
+LIMIT 1 OFFSET :before;
 
 -- name: list_messages
 -- One page of a session's messages, oldest first.
@@ -93,6 +227,15 @@ FROM messages
 WHERE session_id = :session_id
 ORDER BY seq
 LIMIT :limit OFFSET :offset;
+
+-- name: read_messages
+-- The messages that follow one, oldest first: a range of the primary key.
+SELECT
+    id, seq, turn_id, role, CAST(body AS BLOB), tokens, status, created_at, latency_ms, ttft_ms, model, metadata
+FROM messages
+WHERE session_id = :session_id AND seq > :after
+ORDER BY seq
+LIMIT :limit;
 
 
 -- name: newest_messages
@@ -150,4 +293,173 @@ SELECT
 FROM turns
 WHERE user_id = :user_id
 ORDER BY created_at DESC, turn_id DESC
+LIMIT :limit OFFSET :offset;
+
+
+-- name: has_earlier_ticket
+-- Whether somebody waits for the session with an earlier ticket than this one; anybody, if this is none.
+SELECT EXISTS (
+    SELECT 1 FROM turn_queue
+    WHERE session_id = :session_id AND expires_at > :now AND (:ticket IS NULL OR ticket < :ticket)
+);
+
+-- name: add_ticket
+-- Wait for a session.
+INSERT INTO turn_queue (session_id, expires_at) VALUES (:session_id, :expires_at) RETURNING ticket;
+
+-- name: renew_tickets
+-- Let these tickets, given as a JSON array, last.
+UPDATE turn_queue SET expires_at = :expires_at WHERE ticket IN (SELECT value FROM json_each(:tickets));
+
+-- name: remove_lapsed_tickets
+-- Tickets of processes that have died.
+DELETE FROM turn_queue WHERE expires_at <= :now;
+
+-- name: remove_ticket
+-- Wait no longer.
+DELETE FROM turn_queue WHERE ticket = :ticket;
+
+
+-- name: queue_for_search
+-- Say that the index lacks something of a session. A version is a random number: another one for each change, and
+-- never again one that somebody has read before.
+INSERT INTO search_queue (session_id, user_id, version) VALUES (:session_id, :user_id, random())
+ON CONFLICT (session_id) DO UPDATE SET version = excluded.version;
+
+-- name: list_search_queue
+-- Sessions of which the index lacks something.
+SELECT q.session_id, q.user_id, q.version, s.created_at, s.name
+FROM search_queue AS q JOIN sessions AS s ON s.id = q.session_id
+LIMIT :limit;
+
+-- name: list_search_queue_of_user
+-- As list_search_queue, of one user.
+SELECT q.session_id, q.user_id, q.version, s.created_at, s.name
+FROM search_queue AS q JOIN sessions AS s ON s.id = q.session_id
+WHERE q.user_id = :user_id
+LIMIT :limit;
+
+-- name: list_unindexed_messages
+-- The messages of a session that follow the last one in the index: they come there in their order.
+SELECT seq, CAST(body AS BLOB) FROM messages
+WHERE session_id = :session_id
+    AND seq > (SELECT coalesce(max(seq), 0) FROM search_texts WHERE session_id = :session_id)
+ORDER BY seq
+LIMIT :limit;
+
+-- name: is_same_session
+-- Whether the session is still the one that was read: its id may have been given anew.
+SELECT EXISTS (
+    SELECT 1 FROM sessions WHERE id = :session_id AND user_id = :user_id AND created_at = :created_at
+);
+
+-- name: add_text
+-- Put the words of a message into the index, unless somebody else was faster.
+INSERT INTO search_texts (session_id, seq, owner, words) VALUES (:session_id, :seq, :user_id, :words)
+ON CONFLICT (session_id, seq) DO NOTHING;
+
+-- name: set_title
+-- Put the words of a title into the index, in place of those that were there.
+INSERT INTO search_texts (session_id, seq, owner, words) VALUES (:session_id, :seq, :user_id, :words)
+ON CONFLICT (session_id, seq) DO UPDATE SET words = excluded.words;
+
+-- name: remove_title
+-- The session has none any longer.
+DELETE FROM search_texts WHERE session_id = :session_id AND seq = :seq;
+
+-- name: leave_search_queue
+-- The index has all of the session, unless that has changed since it was read.
+DELETE FROM search_queue WHERE session_id = :session_id AND version = :version;
+
+-- name: search
+-- One page of a user's texts that match, the best first, of equals the newest. Bodies are read last, of that page only.
+WITH found AS (
+    SELECT
+        t.session_id, t.seq, s.name, coalesce(m.created_at, s.created_at) AS created_at,
+        bm25(search_index, 0.0, 1.0) AS rank
+    FROM search_index
+    JOIN search_texts AS t ON t.id = search_index.rowid
+    JOIN sessions AS s ON s.id = t.session_id
+    LEFT JOIN messages AS m ON m.session_id = t.session_id AND m.seq = t.seq
+    WHERE search_index MATCH :match
+        AND s.user_id = :user_id AND s.deleted_at IS NULL AND (s.archived_at IS NULL OR :include_archived)
+    ORDER BY rank, created_at DESC, t.session_id, t.seq
+    LIMIT :limit OFFSET :offset
+)
+SELECT f.session_id, f.name, f.seq, m.id, m.role, CAST(m.body AS BLOB), f.created_at
+FROM found AS f LEFT JOIN messages AS m ON m.session_id = f.session_id AND m.seq = f.seq
+ORDER BY f.rank, f.created_at DESC, f.session_id, f.seq;
+
+
+-- name: list_due_sessions
+-- Sessions to be purged: those that were deleted long ago, and those that have outlived their time.
+SELECT id FROM sessions WHERE deleted_at < :deleted_before
+UNION ALL
+SELECT id FROM sessions
+WHERE ttl_seconds IS NOT NULL AND coalesce(last_message_at, created_at) + ttl_seconds * 1000000 < :now
+    AND NOT coalesce(deleted_at < :deleted_before, FALSE)
+LIMIT :limit;
+
+-- name: is_due
+-- Whether one of them still is.
+SELECT EXISTS (
+    SELECT 1 FROM sessions
+    WHERE id = :session_id
+        AND (
+            deleted_at < :deleted_before
+            OR coalesce(last_message_at, created_at) + ttl_seconds * 1000000 < :now
+        )
+);
+
+-- name: last_of_oldest
+-- The seq of the last of so many messages, counted from the oldest.
+SELECT max(seq) FROM (SELECT seq FROM messages WHERE session_id = :session_id ORDER BY seq LIMIT :limit);
+
+-- name: remove_texts_through
+-- Remove what is searched of the oldest messages.
+DELETE FROM search_texts WHERE session_id = :session_id AND seq <= :seq;
+
+-- name: remove_messages_through
+-- Remove the oldest messages.
+DELETE FROM messages WHERE session_id = :session_id AND seq <= :seq;
+
+-- name: has_messages
+-- Whether the session has any messages left.
+SELECT EXISTS (SELECT 1 FROM messages WHERE session_id = :session_id);
+
+-- name: hide_session
+-- Hide a session that is being purged.
+UPDATE sessions SET deleted_at = coalesce(deleted_at, :now) WHERE id = :session_id;
+
+-- name: list_idle_sessions
+-- Sessions that have not been used for long.
+SELECT id FROM sessions
+WHERE deleted_at IS NULL AND coalesce(last_message_at, created_at) < :inactive_before
+LIMIT :limit;
+
+-- name: delete_idle_session
+-- Hide one of them, if it still is one.
+UPDATE sessions SET deleted_at = :now, updated_at = :now
+WHERE id = :session_id AND deleted_at IS NULL AND coalesce(last_message_at, created_at) < :inactive_before;
+
+-- name: remove_old_turns
+-- Remove old rows of the ledger, the oldest first.
+DELETE FROM turns
+WHERE rowid IN (SELECT rowid FROM turns WHERE created_at < :ledger_before ORDER BY created_at LIMIT :limit);
+
+-- name: merge_search_index
+-- One step of writing the index anew, of at most so many pages.
+INSERT INTO search_index (search_index, rank) VALUES ('merge', :pages);
+
+
+-- name: add_audit
+-- Note one operation.
+INSERT INTO audit_log (id, at, action, target, actor_user_id, actor_key_id, request_id, details)
+VALUES (:id, :at, :action, :target, :actor_user_id, :actor_key_id, :request_id, :details);
+
+-- name: list_audit
+-- One page of what was done, newest first.
+SELECT id, at, action, target, actor_user_id, actor_key_id, request_id, details
+FROM audit_log
+ORDER BY at DESC, id DESC
 LIMIT :limit OFFSET :offset;

@@ -12,16 +12,19 @@ import orjson
 
 from gateway.domain import (
     ApiKey,
+    AuditEntry,
     HistoryMessage,
     LedgerEntry,
     NewMessage,
     Scope,
     Session,
+    SessionStats,
     Status,
     StoredMessage,
     Usage,
     User,
 )
+from gateway.ports import Appending
 
 Row = tuple[Any, ...]
 Parameters = dict[str, Any]
@@ -42,7 +45,7 @@ def to_time(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _from_time_or_none(time: datetime | None) -> int | None:
+def from_time_or_none(time: datetime | None) -> int | None:
     return None if time is None else from_time(time)
 
 
@@ -68,6 +71,10 @@ def _to_metadata(text: str) -> Mapping[str, Any]:
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_user(row: Row) -> User:
+    return User(*row)
 
 
 def to_key(row: Row) -> ApiKey:
@@ -103,7 +110,24 @@ def to_session(row: Row) -> Session:
         epoch=row[14],
         last_message_at=_to_time_or_none(row[15]),
         archived_at=_to_time_or_none(row[16]),
-        is_active=bool(row[17]),
+        deleted_at=_to_time_or_none(row[17]),
+        ttl_seconds=row[18],
+    )
+
+
+def to_stats(session: Session, sums: Row, p95_latency_ms: float | None) -> SessionStats:
+    turns, prompt_tokens, completion_tokens, cost, avg_latency_ms, _ = sums
+    return SessionStats(
+        message_count=session.message_count,
+        total_tokens=session.total_tokens,
+        turns=turns,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost=cost,
+        avg_latency_ms=avg_latency_ms,
+        p95_latency_ms=p95_latency_ms,
+        started_at=session.created_at,
+        last_message_at=session.last_message_at,
     )
 
 
@@ -157,19 +181,26 @@ def to_ledger_entry(row: Row) -> LedgerEntry:
     )
 
 
+def to_audit(row: Row) -> AuditEntry:
+    entry_id, at, action, target, actor_user_id, actor_key_id, request_id, details = row
+    return AuditEntry(
+        entry_id, to_time(at), action, target, actor_user_id, actor_key_id, request_id, _to_metadata(details)
+    )
+
+
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def from_key(key: ApiKey) -> Parameters:
+def from_key(key: ApiKey, user: User) -> Parameters:
     return {
         "id": key.id,
-        "user_name": key.user.name,
+        "user_id": user.id,
         "name": key.name,
         "scopes": " ".join(sorted(key.scopes)),
         "hash": key.hash,
         "created_at": from_time(key.created_at),
-        "expires_at": _from_time_or_none(key.expires_at),
-        "revoked_at": _from_time_or_none(key.revoked_at),
+        "expires_at": from_time_or_none(key.expires_at),
+        "revoked_at": from_time_or_none(key.revoked_at),
     }
 
 
@@ -190,24 +221,25 @@ def from_session(session: Session) -> Parameters:
         "last_seq": session.last_seq,
         "exchange_seq": session.exchange_seq,
         "epoch": session.epoch,
-        "last_message_at": _from_time_or_none(session.last_message_at),
-        "archived_at": _from_time_or_none(session.archived_at),
-        "is_active": session.is_active,
+        "last_message_at": from_time_or_none(session.last_message_at),
+        "archived_at": from_time_or_none(session.archived_at),
+        "deleted_at": from_time_or_none(session.deleted_at),
+        "ttl_seconds": session.ttl_seconds,
     }
 
 
-def from_message(message: NewMessage, entry: LedgerEntry, seq: int) -> Parameters:
+def from_message(message: NewMessage, turn: Appending, seq: int) -> Parameters:
     return {
-        "session_id": entry.session_id,
+        "session_id": turn.session_id,
         "seq": seq,
         "id": message.id,
-        "turn_id": entry.turn_id,
+        "turn_id": turn.turn_id,
         "role": message.role,
         "body": message.body,
         "tokens": message.tokens,
         "encoding": message.encoding,
-        "status": entry.status,
-        "created_at": from_time(entry.created_at),
+        "status": turn.status,
+        "created_at": from_time(turn.created_at),
         "latency_ms": message.latency_ms,
         "ttft_ms": message.ttft_ms,
         "model": message.model,
@@ -244,4 +276,17 @@ def from_ledger_entry(entry: LedgerEntry) -> Parameters:
         "history_messages": entry.history_messages,
         "history_tokens": entry.history_tokens,
         "history_trimmed": entry.history_trimmed,
+    }
+
+
+def from_audit(entry: AuditEntry) -> Parameters:
+    return {
+        "id": entry.id,
+        "at": from_time(entry.at),
+        "action": entry.action,
+        "target": entry.target,
+        "actor_user_id": entry.actor_user_id,
+        "actor_key_id": entry.actor_key_id,
+        "request_id": entry.request_id,
+        "details": from_metadata(entry.details),
     }

@@ -1,161 +1,297 @@
-"""The store on one SQLite file: a writer that commits in groups, and readers that never wait for it.
+"""ports.Store on one SQLite file: each method is a work for one of its lanes.
 
-Reads give up after `timeout`, and so does the opening of a turn: a client is waiting, and nothing is lost. Other
-writes wait for their outcome, so that what was refused is not stored behind the caller's back; a lock held by another
-process fails them after `timeout` too, by way of busy_timeout.
+Searching brings the index up to date first, for the user who searches. So a turn pays no more for being found one day
+than a row in a queue.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
-from gateway.domain import ApiKey, LedgerEntry, Session, SessionChanges, StoredMessage
-from gateway.errors import StorageUnavailable
-from gateway.ports import ClosedTurn, OpenedTurn, Page, TurnOpening
-from gateway.storage.schema import database_path, upgrade
-from gateway.storage.sqlite import keys, pragmas, sessions, turns
-from gateway.storage.sqlite.batches import Work, read_batch, write_batch
-from gateway.storage.sqlite.lane import Lane
+from gateway.domain import (
+    ApiKey,
+    AuditEntry,
+    LedgerEntry,
+    SearchHit,
+    Session,
+    SessionChanges,
+    SessionStats,
+    StoredMessage,
+    User,
+)
+from gateway.ports import Appending, Cleaned, Cleaning, ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
+from gateway.storage.rules import check_audit, check_key, check_session, check_turn, check_user
+from gateway.storage.sqlite import audit as audits
+from gateway.storage.sqlite import indexing, keys, messages, search, sessions, turns, upkeep, users
+from gateway.storage.sqlite.batches import Apart
+from gateway.storage.sqlite.holds import Claim
+from gateway.storage.sqlite.lanes import Lanes
 from gateway.storage.sqlite.queries import QUERIES
+from gateway.storage.texts import is_storable
 
-T = TypeVar("T")
+_CAUGHT_UP = 2000
+"""Messages that a search brings into the index before it begins. An import can leave more, for `index_messages`."""
 
-_READERS = 2
+_LONG = 32_768
+"""Bytes that are made into words in a thread of their own."""
 
 
 class SqliteStore:
-    """ports.Store on the file of `url`, sqlite:///PATH. One process at a time may serve from a file.
+    """ports.Store on the file of `url`, sqlite:///PATH, which several processes of one machine may serve from at once.
 
-    `timeout`: seconds that the database may take to answer. `checkpoints=False` is for a process beside the serving
-    one, such as a command: the reason is in pragmas.py. Raises ValueError for any other kind of URL.
+    `timeout`: seconds that the database may take to answer. `checkpoints=False` is for a process beside those that
+    serve, such as a command: the reason is in pragmas.py. Raises ValueError for any other kind of URL.
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0, checkpoints: bool = True) -> None:
-        database_path(url)
-        self._url = url
-        self._timeout = timeout
-        self._writer_pragmas = pragmas.WRITER if checkpoints else pragmas.GUEST_WRITER
-        self._writer: Lane | None = None
-        self._readers: list[Lane] = []
+        self._lanes = Lanes(url, timeout=timeout, checkpoints=checkpoints)
 
     async def start(self) -> None:
-        await asyncio.to_thread(upgrade, self._url)
-        try:
-            self._writer = await Lane.open(
-                self._url, pragmas=self._writer_pragmas, batch=write_batch, busy_timeout=self._timeout
-            )
-            for _ in range(_READERS):
-                reader = await Lane.open(
-                    self._url, pragmas=pragmas.READER, batch=read_batch, busy_timeout=self._timeout
-                )
-                self._readers.append(reader)
-        except BaseException:
-            await self.aclose()
-            raise
+        await self._lanes.start()
 
     async def aclose(self) -> None:
-        readers, self._readers = self._readers, []
-        writer, self._writer = self._writer, None
-        for reader in readers:
-            await reader.aclose()
-        if writer is not None:
-            await writer.aclose()  # last, so that it is the writer that checkpoints: see pragmas.py
+        await self._lanes.aclose()
 
     async def ping(self) -> None:
-        await self._read(_ping)
+        await self._lanes.read(_ping)
 
     # users and keys
 
     async def has_keys(self) -> bool:
-        return await self._read(keys.has_any)
+        return await self._lanes.read(keys.has_any)
 
-    async def add_key(self, key: ApiKey) -> ApiKey:
-        return await self._write(lambda connection: keys.add(connection, key))
+    async def add_key(self, key: ApiKey, *, audit: AuditEntry | None = None) -> ApiKey:
+        check_key(key)
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: keys.add(connection, key, audit))
+
+    async def add_first_keys(self, new: Sequence[tuple[ApiKey, AuditEntry]]) -> bool:
+        for key, entry in new:
+            check_key(key)
+            check_audit(entry)
+        return await self._lanes.write(lambda connection: keys.add_first(connection, new))
 
     async def find_key(self, key_id: str) -> ApiKey | None:
-        return await self._read(lambda connection: keys.find(connection, key_id))
+        return await self._lanes.read(lambda connection: keys.find(connection, key_id))
 
     async def list_keys(self, *, user_name: str | None = None) -> Sequence[ApiKey]:
-        return await self._read(lambda connection: keys.list_all(connection, user_name))
+        return await self._lanes.read(lambda connection: keys.list_all(connection, user_name))
 
-    async def revoke_key(self, key_id: str, at: datetime) -> ApiKey | None:
-        return await self._write(lambda connection: keys.revoke(connection, key_id, at))
+    async def revoke_key(self, key_id: str, at: datetime, *, audit: AuditEntry | None = None) -> ApiKey | None:
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: keys.revoke(connection, key_id, at, audit))
+
+    async def add_user(self, user: User) -> User:
+        check_user(user)
+        return await self._lanes.write(lambda connection: users.add(connection, user))
+
+    async def list_users(self, *, limit: int, offset: int) -> Page[User]:
+        return await self._lanes.read(lambda connection: users.list_page(connection, limit=limit, offset=offset))
+
+    async def erase_user(self, user_id: str, *, audit: AuditEntry | None = None) -> bool:
+        """Clears the files too, not the rows alone, where this process is the keeper (pragmas.py).
+
+        Where it is not, the WAL has the pages as they were until the keeper's checkpoints have it written over from
+        its beginning, or the last process that has the database open closes it. A word that SQLite copied within a
+        page that it split long ago can be left in the unused part of that page: only VACUUM, which keeps everybody
+        waiting as long as it writes the whole database anew, is certain to remove it.
+        """
+        check_audit(audit)
+        erased = await self._lanes.write(lambda connection: users.erase(connection, user_id, audit))
+        # For an unknown user too: asked again after a failure, it goes on with what was left.
+        is_left = await self._lanes.write(upkeep.begin_merging)
+        while is_left:
+            is_left = await self._lanes.write(upkeep.merge_on)
+        if self._lanes.is_keeper:
+            await self._lanes.write(Apart(upkeep.empty_wal))
+        return erased
 
     # sessions
 
     async def create_session(self, session: Session) -> None:
-        await self._write(lambda connection: sessions.create(connection, session))
+        check_session(session)
+        await self._lanes.write(lambda connection: sessions.create(connection, session))
 
     async def get_session(self, user_id: str, session_id: str) -> Session | None:
-        return await self._read(lambda connection: sessions.find(connection, user_id, session_id))
+        return await self._lanes.read(lambda connection: sessions.find(connection, user_id, session_id))
 
     async def list_sessions(
-        self, user_id: str, *, limit: int, offset: int, include_archived: bool = False
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        offset: int,
+        include_archived: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> Page[Session]:
-        return await self._read(
+        return await self._lanes.read(
             lambda connection: sessions.list_of_user(
-                connection, user_id, limit=limit, offset=offset, include_archived=include_archived
+                connection,
+                user_id,
+                limit=limit,
+                offset=offset,
+                include_archived=include_archived,
+                metadata=metadata or {},
             )
         )
 
-    async def update_session(
-        self, user_id: str, session_id: str, changes: SessionChanges, at: datetime
-    ) -> Session | None:
-        return await self._write(lambda connection: sessions.update(connection, user_id, session_id, changes, at))
+    async def scan_sessions(self, *, user_id: str | None = None, after: str = "", limit: int) -> Sequence[Session]:
+        return await self._lanes.read(lambda connection: sessions.scan(connection, user_id, after=after, limit=limit))
 
-    async def delete_session(self, user_id: str, session_id: str, at: datetime) -> bool:
-        return await self._write(lambda connection: sessions.delete(connection, user_id, session_id, at))
+    async def update_session(
+        self,
+        user_id: str,
+        session_id: str,
+        changes: SessionChanges,
+        at: datetime,
+        *,
+        audit: AuditEntry | None = None,
+    ) -> Session | None:
+        check_audit(audit)
+        return await self._lanes.write(
+            lambda connection: sessions.update(connection, user_id, session_id, changes, at, audit)
+        )
+
+    async def delete_session(
+        self, user_id: str, session_id: str, at: datetime, *, audit: AuditEntry | None = None
+    ) -> bool:
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: sessions.delete(connection, user_id, session_id, at, audit))
+
+    async def purge_session(self, user_id: str, session_id: str, *, audit: AuditEntry | None = None) -> bool:
+        check_audit(audit)
+        purged = await self._lanes.write(lambda connection: sessions.purge(connection, user_id, session_id, audit))
+        if purged:
+            self._lanes.holds.forget(user_id, session_id)
+        return purged
+
+    async def session_stats(self, user_id: str, session_id: str) -> SessionStats | None:
+        return await self._lanes.read(lambda connection: sessions.stats(connection, user_id, session_id))
+
+    # messages
 
     async def list_messages(
         self, user_id: str, session_id: str, *, limit: int, offset: int
     ) -> Page[StoredMessage] | None:
-        return await self._read(
-            lambda connection: sessions.list_messages(connection, user_id, session_id, limit=limit, offset=offset)
+        return await self._lanes.read(
+            lambda connection: messages.list_page(connection, user_id, session_id, limit=limit, offset=offset)
         )
+
+    async def read_messages(
+        self, user_id: str, session_id: str, *, after: int, limit: int
+    ) -> Sequence[StoredMessage] | None:
+        return await self._lanes.read(
+            lambda connection: messages.read_after(connection, user_id, session_id, after=after, limit=limit)
+        )
+
+    async def add_messages(self, appending: Appending) -> int | None:
+        return await self._lanes.write(lambda connection: messages.add(connection, appending))
+
+    # search
+
+    async def search(
+        self, user_id: str, query: str, *, limit: int, offset: int, include_archived: bool = False
+    ) -> Page[SearchHit]:
+        if not is_storable(user_id):
+            return Page((), has_more=False)
+        await self._index(user_id, _CAUGHT_UP)
+        return await self._lanes.read(
+            lambda connection: search.find(
+                connection, user_id, query, limit=limit, offset=offset, include_archived=include_archived
+            )
+        )
+
+    async def index_messages(self, *, limit: int) -> int:
+        return await self._index(None, limit)
+
+    async def _index(self, user_id: str | None, limit: int) -> int:
+        """Bring what is stored of one user, or of everyone, into the index. Returns of how many texts."""
+        lacking = await self._lanes.read(lambda connection: indexing.read_lacking(connection, user_id, limit))
+        if not lacking:
+            return 0
+        is_long = indexing.size_of(lacking) > _LONG
+        indexed = await asyncio.to_thread(indexing.words_for, lacking) if is_long else indexing.words_for(lacking)
+        await self._lanes.write(lambda connection: indexing.write(connection, indexed))
+        return sum(max(1, len(session.bodies)) for session in lacking)
 
     # turns
 
-    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | None:
-        deadline = self._deadline()
-        opened = await self._reader().run(lambda connection: turns.open_turn(connection, opening), deadline=deadline)
+    async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
+        """Reads after the session was claimed, never before: what the last holder of it committed must be seen.
+
+        That is so because a lane begins a batch, and with it a snapshot, only after it was given the batch's works.
+        """
+        hold, holds = opening.hold, self._lanes.holds
+        if hold is None:
+            return await self._open(opening, Claim.KEPT)
+        claim = holds.claim(hold.id, opening.user_id, opening.session_id)
+        is_held = False
+        try:
+            opened = await self._open(opening, claim)
+            is_held = isinstance(opened, OpenedTurn) and opened.session.archived_at is None
+        finally:
+            if claim is Claim.TAKEN and not is_held:
+                holds.let_go(hold.id)
+        return opened
+
+    async def _open(self, opening: TurnOpening, claim: Claim) -> OpenedTurn | Locked | None:
+        deadline = self._lanes.deadline()
+        opened = await self._lanes.read(
+            lambda connection: turns.open_turn(connection, opening, claim), deadline=deadline
+        )
         if opened is not None or (create := opening.create) is None:
             return opened
-        return await self._the_writer().run(
-            lambda connection: turns.open_or_create(connection, opening, create), deadline=deadline
+        check_session(create)
+        return await self._lanes.write(
+            lambda connection: turns.open_or_create(connection, opening, create, claim), deadline=deadline
         )
 
-    async def close_turn(self, turn: ClosedTurn) -> int:
-        return await self._write(lambda connection: turns.close_turn(connection, turn))
+    async def queue_turn(self, user_id: str, session_id: str, *, lease: float) -> int | None:
+        return await self._lanes.write(lambda connection: turns.join_queue(connection, user_id, session_id, lease))
+
+    async def renew_holds(self, holds: Sequence[tuple[str, Hold]], *, lease: float) -> None:
+        """Holds end with their process: only tickets have a lease."""
+        await self._lanes.keep()
+        tickets = [hold.ticket for _, hold in holds if hold.ticket is not None]
+        if tickets:
+            await self._lanes.write(lambda connection: turns.renew_tickets(connection, tickets, lease))
+
+    async def release_hold(self, session_id: str, hold: Hold) -> None:
+        del session_id  # its byte is on record for the hold
+        self._lanes.holds.let_go(hold.id)
+        if hold.ticket is not None:
+            await self._lanes.write(lambda connection: turns.leave_queue(connection, hold))
+
+    async def close_turn(self, turn: ClosedTurn) -> int | None:
+        holds = self._lanes.holds
+        try:
+            check_turn(turn)
+            return await self._lanes.write(lambda connection: turns.close_turn(connection, turn))
+        finally:
+            if turn.hold is not None:
+                holds.let_go(turn.hold.id)
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-        return await self._read(lambda connection: turns.list_ledger(connection, user_id, limit=limit, offset=offset))
+        return await self._lanes.read(
+            lambda connection: turns.list_ledger(connection, user_id, limit=limit, offset=offset)
+        )
 
-    # lanes
+    # upkeep
 
-    async def _read(self, work: Work[T]) -> T:
-        return await self._reader().run(work, deadline=self._deadline())
+    async def clean(self, cleaning: Cleaning) -> Cleaned | None:
+        await self._lanes.keep()
+        if not self._lanes.is_keeper:
+            return None
+        candidates = await self._lanes.read_at_length(lambda connection: upkeep.list_candidates(connection, cleaning))
+        return await self._lanes.write(lambda connection: upkeep.clean(connection, cleaning, candidates))
 
-    async def _write(self, work: Work[T]) -> T:
-        return await self._the_writer().run(work)
+    async def add_audit(self, entry: AuditEntry) -> None:
+        check_audit(entry)
+        await self._lanes.write(lambda connection: audits.note(connection, entry))
 
-    def _reader(self) -> Lane:
-        if not self._readers:
-            raise StorageUnavailable
-        return min(self._readers, key=_load)
-
-    def _the_writer(self) -> Lane:
-        if self._writer is None:
-            raise StorageUnavailable
-        return self._writer
-
-    def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._timeout
-
-
-def _load(lane: Lane) -> int:
-    return lane.load
+    async def list_audit(self, *, limit: int, offset: int) -> Page[AuditEntry]:
+        return await self._lanes.read(lambda connection: audits.list_page(connection, limit=limit, offset=offset))
 
 
 def _ping(connection: sqlite3.Connection) -> None:

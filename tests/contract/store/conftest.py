@@ -7,13 +7,15 @@ import pytest
 
 from gateway.domain import Session
 from gateway.ports import Store
-from tests.contract.store.kinds import KINDS, MigratedFile
+from tests import host_tables
+from tests.contract.store.kinds import KINDS, ON_POSTGRESQL, MigratedFile
 from tests.contract.store.values import (
     ALICE,
     BOB,
     make_key,
     make_session,
 )
+from tests.postgresql import PostgreSQL, execute
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,21 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_store(kind: str, migrated: MigratedFile, tmp_path: Path) -> Callable[[], Store]:
+def url(request: pytest.FixtureRequest, kind: str, migrated: MigratedFile, tmp_path: Path) -> Iterator[str]:
+    """Of a fresh database of that kind. PostgreSQL is started only if one is asked for."""
+    if kind not in ON_POSTGRESQL:
+        yield migrated.copy_to(tmp_path)
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    with server.migrated_database() as url:
+        if kind == "external":
+            execute(url, *host_tables.DDL)
+        yield url
+
+
+@pytest.fixture
+def make_store(kind: str, url: str) -> Callable[[], Store]:
     """Makes stores, not yet started, all on one database if the kind has such a thing."""
-    url = migrated.copy_to(tmp_path)
     return lambda: KINDS[kind](url)
 
 

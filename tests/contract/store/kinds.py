@@ -7,8 +7,11 @@ from tempfile import TemporaryDirectory
 
 from gateway.ports import Store
 from gateway.storage.memory import InMemoryStore
+from gateway.storage.postgres import PostgresStore
+from gateway.storage.postgres.external import ExternalStore
 from gateway.storage.schema import upgrade
 from gateway.storage.sqlite import SqliteStore
+from tests import host_tables
 
 
 class MigratedFile:
@@ -37,7 +40,25 @@ def make_sqlite(url: str) -> Store:
     return SqliteStore(url)
 
 
-KINDS: dict[str, Callable[[str], Store]] = {"memory": make_memory, "sqlite": make_sqlite}
+def make_postgres(url: str) -> Store:
+    return PostgresStore(url)
 
-DURABLE = ["sqlite"]
+
+def make_external(url: str) -> Store:
+    return ExternalStore(url, host_tables.TABLES)
+
+
+KINDS: dict[str, Callable[[str], Store]] = {
+    "memory": make_memory,
+    "sqlite": make_sqlite,
+    "postgres": make_postgres,
+    "external": make_external,
+}
+
+ON_POSTGRESQL = ["postgres", "external"]
+
+DURABLE = ["sqlite", *ON_POSTGRESQL]
 """Those that a new store on the same URL carries on from."""
+
+LEASED = ON_POSTGRESQL
+"""Those that cannot see that a holder's process has died, and let its holds lapse with their lease."""

@@ -1,16 +1,19 @@
 """What every store promises about users and keys."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from gateway.domain import Scope, User
 from gateway.ports import Store
 from gateway.storage.errors import ConstraintViolated
+from tests.contract.store.kinds import DURABLE
 from tests.contract.store.values import (
     ALICE,
     BOB,
     at,
+    make_audit,
     make_key,
 )
 
@@ -21,6 +24,38 @@ async def test_a_store_has_keys_once_one_was_created_even_if_it_is_revoked(empty
     assert await empty.has_keys() is True
     await empty.revoke_key("key_1", at(1))
     assert await empty.has_keys() is True
+
+
+async def check_first_keys_are_added_once(stores: Sequence[Store]) -> None:
+    async def add(number: int) -> bool:
+        key = make_key(f"key_{number}")
+        return await stores[number % len(stores)].add_first_keys([(key, make_audit(f"audit_{number}", target=key.id))])
+
+    added = await asyncio.gather(*[add(number) for number in range(6)])
+    assert added.count(True) == 1
+    [key] = await stores[0].list_keys()
+    assert key.id == f"key_{added.index(True)}"
+    assert [entry.target for entry in (await stores[0].list_audit(limit=10, offset=0)).items] == [key.id]
+
+
+async def test_of_tasks_that_add_first_keys_at_once_one_does(empty: Store) -> None:
+    await check_first_keys_are_added_once([empty])
+
+
+@pytest.mark.parametrize("kind", DURABLE, indirect=True)
+async def test_of_stores_that_add_first_keys_at_once_one_does(make_store: Callable[[], Store], empty: Store) -> None:
+    other = make_store()
+    await other.start()
+    await check_first_keys_are_added_once([empty, other])
+    await other.aclose()
+
+
+async def test_first_keys_are_not_added_where_there_was_one_even_if_it_is_revoked(empty: Store) -> None:
+    await empty.add_key(make_key("key_1"))
+    await empty.revoke_key("key_1", at(1))
+    assert not await empty.add_first_keys([(make_key("key_2", BOB), make_audit("audit_1"))])
+    assert [key.id for key in await empty.list_keys()] == ["key_1"]
+    assert (await empty.list_audit(limit=10, offset=0)).items == []
 
 
 async def test_a_key_is_found_with_every_field_that_it_was_stored_with(empty: Store) -> None:

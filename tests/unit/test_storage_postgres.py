@@ -1,0 +1,344 @@
+"""What only the PostgreSQL store has: statements that wait for each other, connections that break, one trip a call."""
+
+import asyncio
+from collections import UserDict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import asyncpg
+import pytest
+
+from gateway.domain import Session
+from gateway.errors import StorageUnavailable
+from gateway.ports import Cleaning, ClosedTurn, Hold, Locked, OpenedTurn
+from gateway.storage.errors import ConstraintViolated
+from gateway.storage.postgres import PostgresStore, turns, users
+from gateway.storage.postgres.pool import Link
+from gateway.storage.postgres.queries import QUERIES
+from tests.contract.store.calls import ANY_CALL
+from tests.contract.store.values import ALICE, BOB, at, make_entry, make_key, make_session, make_turn, opening, seqs
+from tests.postgresql import PostgreSQL, execute
+
+HOLD = Hold("turn_1")
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+class Asked(UserDict[str, str]):
+    """The statements, and which of them were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(QUERIES)
+        self.names: list[str] = []
+
+    def __getitem__(self, name: str) -> str:
+        self.names.append(name)
+        return super().__getitem__(name)
+
+
+@pytest.fixture
+def url(postgresql: PostgreSQL) -> Iterator[str]:
+    with postgresql.migrated_database() as url:
+        yield url
+
+
+@pytest.fixture
+async def session(url: str) -> Session:
+    """A session of Alice's with one turn, in the database."""
+    session = make_session()
+    async with running(PostgresStore(url)) as store:
+        await store.add_key(make_key())
+        await store.create_session(session)
+        await store.close_turn(make_turn(session))
+    return session
+
+
+@asynccontextmanager
+async def running(store: PostgresStore) -> AsyncIterator[PostgresStore]:
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def with_options(url: str, **options: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(options)}"
+
+
+async def until_waiting(watcher: asyncpg.Connection, connections: int = 1) -> None:
+    """Return once so many connections wait for a lock of another one."""
+    async with asyncio.timeout(20):
+        while await watcher.fetchval(WAITING) != connections:  # noqa: ASYNC110 - it is the server that knows
+            await asyncio.sleep(0)
+
+
+async def test_a_turn_that_waited_for_another_ones_closing_sees_what_it_wrote(url: str, session: Session) -> None:
+    """The statement's snapshot is older than the row that it locks: the messages in it must not be believed."""
+    async with running(PostgresStore(url, timeout=60)) as store, connected(url) as other, connected(url) as watcher:
+        closing = other.transaction()
+        await closing.start()
+        await turns.close_turn(Link(other, QUERIES), make_turn(session))
+        opened = asyncio.create_task(store.open_turn(opening(session, hold=HOLD)))
+        await until_waiting(watcher)
+        await closing.commit()
+        found = await opened
+        assert isinstance(found, OpenedTurn)
+        assert found.session.last_seq == 4
+        assert [message.seq for message in found.messages] == [1, 2, 3, 4]
+
+
+async def test_a_turn_that_waited_is_held_once_even_if_others_queue_meanwhile(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, timeout=60)) as store, connected(url) as other, connected(url) as watcher:
+        closing = other.transaction()
+        await closing.start()
+        await turns.close_turn(Link(other, QUERIES), make_turn(session))
+        opened = asyncio.create_task(store.open_turn(opening(session, hold=HOLD)))
+        await until_waiting(watcher)
+        await turns.queue_turn(Link(watcher, QUERIES), ALICE.id, session.id, 60)
+        await closing.commit()
+        assert isinstance(await opened, OpenedTurn)
+
+
+async def test_opening_and_closing_are_one_statement_each(url: str, session: Session) -> None:
+    asked = Asked()
+    async with running(PostgresStore(url, statements=asked)) as store:
+        asked.names.clear()
+        await store.open_turn(opening(session, hold=HOLD))
+        await store.close_turn(make_turn(session, hold=HOLD))
+        await store.open_turn(opening(session, known_seq=4, known_epoch=0))
+        await store.close_turn(ClosedTurn(make_entry()))
+    assert asked.names == ["open_turn", "close_turn", "read_turn", "add_ledger_entry"]
+
+
+async def test_a_call_is_one_message_to_the_server_and_nothing_is_reset_after_it(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, pool_size=1)) as store:
+        sent: list[str] = []
+        await store.close_turn(make_turn(session))  # the driver looks up types that it meets for the first time
+        await store.open_turn(opening(session, hold=HOLD))
+        await store._pool.run(lambda link: _log(link, sent), patience=60)
+        await store.close_turn(make_turn(session))
+        await store.open_turn(opening(session, hold=HOLD))
+    assert sent == [QUERIES["close_turn"], QUERIES["open_turn"]]
+
+
+async def _log(link: Link, sent: list[str]) -> None:
+    link.raw.add_query_logger(lambda query: sent.append(query.query))
+
+
+async def test_every_statement_is_asked_for_by_some_call(url: str, session: Session) -> None:
+    """A block that nobody asks for is one that nobody tests."""
+    asked = Asked()
+    async with running(PostgresStore(url, statements=asked)) as store:
+        await store.list_sessions(ALICE.id, limit=1, offset=0, metadata={"a": "b"})
+        await store.scan_sessions(user_id=ALICE.id, limit=1)
+        await store.create_session(replace(make_session(), name="x"))
+        await store.search(ALICE.id, "x", limit=1, offset=0)
+        await store.close_turn(make_turn(session))
+        await store.index_messages(limit=1)
+        await store.create_session(make_session("sess_1"))
+        await store.purge_session(ALICE.id, "sess_1")
+        await store.delete_session(ALICE.id, session.id, at(0))
+        await store.clean(Cleaning(at(9), deleted_before=at(9), inactive_before=at(9), ledger_before=at(9)))
+        await store.add_key(make_key("key_2", BOB))
+        for call in [call for name, call in ANY_CALL.items() if name not in {"add_key", "erase_user"}]:
+            await call(store)
+        await store.erase_user(ALICE.id)
+    of_schema = {"has_schema", "current_revision", "lock_schema"}
+    assert set(QUERIES) - set(asked.names) == of_schema
+
+
+async def test_nothing_need_be_kept_prepared(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, statement_cache_size=0)) as store:
+        for _ in range(3):
+            assert isinstance(await store.open_turn(opening(session, hold=HOLD)), OpenedTurn)
+            assert await store.close_turn(make_turn(session, hold=HOLD))
+        assert await seqs(store, opening(session, limit=4)) == [5, 6, 7, 8]
+        assert len((await store.search(ALICE.id, "hi", limit=10, offset=0)).items) == 8
+        assert await store.purge_session(ALICE.id, session.id)
+        assert await store.clean(Cleaning(at(0))) is not None
+
+
+@pytest.mark.parametrize("cache", [0, 100])
+async def test_connections_that_the_server_ended_are_replaced(url: str, session: Session, cache: int) -> None:
+    async with running(PostgresStore(url, pool_size=2, statement_cache_size=cache)) as store, connected(url) as other:
+        await asyncio.gather(*[store.get_session(ALICE.id, session.id) for _ in range(4)])
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        refused = 0
+        while True:
+            try:
+                await store.close_turn(make_turn(session))
+                break
+            except StorageUnavailable:
+                refused += 1
+        assert refused <= 2  # at most once a connection
+        assert await store.get_session(ALICE.id, session.id) is not None
+
+
+async def test_a_turn_whose_connection_ends_while_it_waits_is_an_outage(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, timeout=60)) as store, connected(url) as other, connected(url) as watcher:
+        async with other.transaction():
+            await turns.close_turn(Link(other, QUERIES), make_turn(session))
+            closed = asyncio.create_task(store.close_turn(make_turn(session)))
+            await until_waiting(watcher)
+            await watcher.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            with pytest.raises(StorageUnavailable):
+                await closed
+        assert await store.close_turn(make_turn(session)) == 5
+
+
+async def test_a_turn_that_cannot_be_opened_in_time_is_given_up_and_its_connection_goes_on(
+    url: str, session: Session
+) -> None:
+    async with running(PostgresStore(url, timeout=0.2, pool_size=1)) as store, connected(url) as other:
+        async with other.transaction():
+            await turns.close_turn(Link(other, QUERIES), make_turn(session))
+            async with asyncio.timeout(20):
+                with pytest.raises(StorageUnavailable):
+                    await store.open_turn(opening(session, hold=HOLD))
+            await until_waiting(other, 0)  # the server has been told, too
+        async with asyncio.timeout(60):
+            assert await store.close_turn(make_turn(session)) == 5
+        async with running(PostgresStore(url)) as another:
+            assert isinstance(await another.open_turn(opening(session, hold=Hold("turn_2"))), OpenedTurn)
+
+
+async def test_waiting_for_a_free_connection_counts(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, timeout=0.2, pool_size=1)) as store, connected(url) as other:
+        async with other.transaction():
+            await turns.close_turn(Link(other, QUERIES), make_turn(session))
+            closed = asyncio.create_task(store.close_turn(make_turn(session)))
+            await until_waiting(other)
+            async with asyncio.timeout(20):
+                with pytest.raises(StorageUnavailable):
+                    await store.get_session(ALICE.id, session.id)
+        assert await closed == 5
+
+
+async def test_a_call_that_is_cancelled_leaves_the_store_whole(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, pool_size=1)) as store, connected(url) as other, connected(url) as watcher:
+        async with other.transaction():
+            await turns.close_turn(Link(other, QUERIES), make_turn(session))
+            closed = asyncio.create_task(store.close_turn(make_turn(session)))
+            await until_waiting(watcher)
+            closed.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closed
+            await until_waiting(watcher, 0)
+        assert await store.close_turn(make_turn(session)) == 5
+
+
+async def test_a_database_that_takes_no_writes_is_read_all_the_same(url: str, session: Session) -> None:
+    """As a replica does; the option goes by the URL, like any other of the server's."""
+    async with running(PostgresStore(with_options(url, default_transaction_read_only="on"))) as store:
+        assert await seqs(store, opening(session)) == [1, 2]
+        with pytest.raises(StorageUnavailable):
+            await store.open_turn(opening(session, hold=HOLD))
+
+
+async def test_a_lapsed_hold_is_anyones(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store:
+        await store.open_turn(opening(session, hold=HOLD))
+        other = opening(session, hold=Hold("turn_2"))
+        assert isinstance(await store.open_turn(other), Locked)
+        execute(url, "UPDATE sessions SET lock_until = now()")
+        assert isinstance(await store.open_turn(other), OpenedTurn)
+
+
+async def test_renewing_removes_the_tickets_of_those_who_have_gone(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store, connected(url) as other:
+        gone = await store.queue_turn(ALICE.id, session.id, lease=60)
+        kept = await store.queue_turn(ALICE.id, session.id, lease=60)
+        await other.execute("UPDATE turn_queue SET expires_at = now()")
+        await store.renew_holds([(session.id, Hold("turn_2", kept))], lease=60)
+        assert gone != kept
+        assert [row[0] for row in await other.fetch("SELECT ticket FROM turn_queue WHERE expires_at > now()")] == [kept]
+        assert await other.fetchval("SELECT count(*) FROM turn_queue") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "index"),
+    [
+        ("open_turn", ("s", "u", None, 0, -1, "h", None, 30.0), "messages_pkey"),
+        ("open_turn", ("s", "u", None, 0, -1, "h", None, 30.0), "turn_queue_by_session"),
+        ("read_messages", ("s", "u", 0, 10), "messages_pkey"),
+        ("list_sessions", ("u", False, 10, 0), "sessions_by_user"),
+        ("list_ledger", ("u", 10, 0), "turns_by_user"),
+        ("session_stats", ("s", "u"), "turns_by_session"),
+        ("messages_to_index", ("s", 10), "messages_pkey"),
+    ],
+)
+async def test_statements_go_by_an_index(url: str, name: str, values: tuple[object, ...], index: str) -> None:
+    async with connected(url) as connection:
+        # An empty table is always scanned, and a small one sorted: whether there is a better way is the question.
+        await connection.execute("SET enable_seqscan = off; SET enable_sort = off")
+        plan = "\n".join([row[0] for row in await connection.fetch(f"EXPLAIN {QUERIES[name]}", *values)])
+    assert index in plan
+    assert "Seq Scan" not in plan
+
+
+async def test_two_indexers_at_once_are_harmless(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store, running(PostgresStore(url)) as other:
+        for _ in range(10):
+            await store.close_turn(make_turn(session))
+        await asyncio.gather(*[one.index_messages(limit=100) for one in (store, other, store, other)])
+        assert len((await store.search(ALICE.id, "hi", limit=100, offset=0)).items) == 22
+        assert await store.index_messages(limit=100) == 0
+
+
+async def test_what_was_written_while_a_session_was_indexed_is_indexed_next(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store, connected(url) as other:
+        link = Link(other, QUERIES)
+        ((session_id, version),) = await link.rows("sessions_to_index", 10)
+        await store.close_turn(make_turn(session))
+        await link.row("end_indexing", session_id, version)
+        assert await store.index_messages(limit=100) == 4
+
+
+async def test_nothing_is_indexed_of_a_session_that_is_being_purged(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store, connected(url) as other, connected(url) as watcher:
+        purging = other.transaction()
+        await purging.start()
+        await other.execute(QUERIES["purge_session"].replace("$1", f"'{session.id}'").replace("$2", f"'{ALICE.id}'"))
+        indexing = asyncio.create_task(store.index_messages(limit=100))
+        await until_waiting(watcher)
+        await purging.commit()
+        await indexing
+        assert await watcher.fetchval("SELECT count(*) FROM search_texts") == 0
+
+
+async def test_an_audit_log_cannot_be_changed(url: str) -> None:
+    for statement in ("DELETE FROM audit_log", "UPDATE audit_log SET action = ''", "TRUNCATE audit_log"):
+        async with connected(url) as connection:
+            with pytest.raises(asyncpg.RaiseError, match="append-only"):
+                await connection.execute(statement)
+
+
+async def test_nobody_gets_a_session_while_they_are_being_erased(url: str, session: Session) -> None:
+    async with running(PostgresStore(url)) as store, connected(url) as other, connected(url) as watcher:
+        async with other.transaction():
+            link = Link(other, QUERIES)
+            await link.row("lock_user", session.user_id)  # the first thing that erasing does
+            created = asyncio.create_task(store.create_session(make_session()))
+            await until_waiting(watcher)
+            assert await users.erase(link, session.user_id, None)
+        with pytest.raises(ConstraintViolated):
+            await created
+        assert await watcher.fetchval("SELECT count(*) FROM sessions") == 0
