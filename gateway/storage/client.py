@@ -7,7 +7,7 @@ through either. Messages added in one call are stored together, in their order, 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 import orjson
 
@@ -23,6 +23,9 @@ from gateway.storage.errors import ConstraintViolated
 from gateway.storage.opening import make_store
 from gateway.storage.rules import refuse_archived
 from gateway.tokens.counter import TokenCounter
+
+if TYPE_CHECKING:
+    from gateway.settings import ExternalTables
 
 T = TypeVar("T")
 
@@ -48,6 +51,7 @@ def open_store(
     pool_size: int = 10,
     statement_cache_size: int = 100,
     alone: bool = False,
+    tables: Mapping[str, str] | None = None,
 ) -> "SessionStore":
     """A store to be used with `async with`: of sqlite:///PATH, postgresql://USER:PASSWORD@HOST/DATABASE or `memory:`.
 
@@ -55,6 +59,7 @@ def open_store(
     may take to answer. `pool_size` and `statement_cache_size` (0 behind pgbouncer) are PostgreSQL's. `alone`: True
     for a program that runs for long and knows that no gateway serves from the same SQLite file meanwhile. It then
     copies the write-ahead log back as a gateway would; else that is done when the last program closes the file.
+    `tables`: names of your own tables on PostgreSQL, of `messages` and of `sessions`, as in `storage.tables`.
 
     Raises ValueError for any other URL, errors.StorageUnavailable on entering if the database does not answer.
     """
@@ -65,8 +70,17 @@ def open_store(
             pool_size=pool_size,
             statement_cache_size=statement_cache_size,
             checkpoints=alone,
+            external=None if tables is None else _external(tables),
         )
     )
+
+
+def _external(tables: Mapping[str, str]) -> "ExternalTables":
+    from gateway.settings import ExternalTables  # noqa: PLC0415 - with pydantic, which few need here
+
+    if tables.keys() != {"messages", "sessions"}:
+        raise ValueError("tables must name both: messages and sessions")
+    return ExternalTables(**tables)
 
 
 class SessionStore:

@@ -24,6 +24,9 @@ def make_store(
     `checkpoints` is SQLite's: False for a process beside the one that serves. `external`: the host's tables, where
     sessions and messages are kept in those (PostgreSQL). Raises ValueError for any other URL.
     """
+    is_postgresql = url.startswith(("postgresql://", "postgres://"))
+    if external is not None and not is_postgresql:
+        raise ValueError("Tables of your own are for PostgreSQL.")
     if url == "memory:":
         from gateway.storage.memory import InMemoryStore  # noqa: PLC0415 - as for the others: only what is used
 
@@ -32,13 +35,13 @@ def make_store(
         from gateway.storage.sqlite import SqliteStore  # noqa: PLC0415
 
         return SqliteStore(url, timeout=timeout, checkpoints=checkpoints)
-    if url.startswith(("postgresql://", "postgres://")) and external is not None:
+    if is_postgresql and external is not None:
         from gateway.storage.postgres.external import ExternalStore  # noqa: PLC0415
 
         return ExternalStore(
             url, external, timeout=timeout, pool_size=pool_size, statement_cache_size=statement_cache_size
         )
-    if url.startswith(("postgresql://", "postgres://")):
+    if is_postgresql:
         from gateway.storage.postgres import PostgresStore  # noqa: PLC0415
 
         return PostgresStore(url, timeout=timeout, pool_size=pool_size, statement_cache_size=statement_cache_size)

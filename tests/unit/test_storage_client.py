@@ -14,6 +14,8 @@ from gateway.ports import ClosedTurn
 from gateway.storage import SessionStore, open_store
 from gateway.storage.memory import InMemoryStore
 from gateway.tokens.counter import TokenCounter
+from tests import host_tables
+from tests.postgresql import PostgreSQL, execute
 from tests.unit.histories import call
 
 ENCODING = "o200k_base"
@@ -84,6 +86,33 @@ def test_a_url_of_no_store_is_refused_without_its_password() -> None:
     with pytest.raises(ValueError, match="sqlite:///PATH") as refused:
         open_store("mysql://user:secret@host/db")
     assert "secret" not in str(refused.value)
+
+
+async def test_tables_of_ones_own_are_used(postgresql: PostgreSQL) -> None:
+    names = {"messages": "app.Chat_Messages", "sessions": "app.chat_sessions"}
+    with postgresql.migrated_database() as url:
+        execute(url, *host_tables.DDL)
+        async with open_store(url, tables=names) as store:
+            session = await store.create_session("alice", name="mine")
+        async with open_store(url) as store:
+            assert await store.get_session("alice", session.id) is None
+        async with open_store(url, tables=names) as store:
+            assert await store.get_session("alice", session.id) == session
+
+
+@pytest.mark.parametrize(
+    ("url", "tables"),
+    [
+        ("memory:", {"messages": "m", "sessions": "s"}),
+        ("sqlite:///x.db", {"messages": "m", "sessions": "s"}),
+        ("postgresql://host/db", {"messages": "m"}),
+        ("postgresql://host/db", {}),
+        ("postgresql://host/db", {"messages": 'm"; --', "sessions": "s"}),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(url: str, tables: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"tables must name both|are for PostgreSQL|should match pattern"):
+        open_store(url, tables=tables)
 
 
 async def test_a_store_is_open_so_long_as_its_block() -> None:

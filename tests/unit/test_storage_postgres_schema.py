@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from gateway.errors import StorageUnavailable
+from gateway.storage import inspection
 from gateway.storage.errors import SchemaTooNew
 from gateway.storage.postgres import PostgresStore
 from gateway.storage.postgres.schema import current_revision, upgrade
@@ -90,11 +91,22 @@ async def test_an_older_database_gets_what_it_lacks(url: str) -> None:
     assert len(query(url, "SELECT FROM users")) == 1
 
 
-async def test_a_failed_upgrade_leaves_nothing_behind(url: str) -> None:
+async def test_tables_of_somebody_elses_are_left_alone_and_told_of(url: str) -> None:
     execute(url, "CREATE TABLE audit_log (somebody_elses int)")
-    with pytest.raises(asyncpg.DuplicateTableError):
+    with pytest.raises(StorageUnavailable, match=r'relation "audit_log" already exists.*\?search_path=gateway'):
         await start(url)
     assert tables(url) == {"audit_log"}
+
+
+async def test_the_tables_may_be_in_a_schema_of_their_own(url: str) -> None:
+    execute(url, "CREATE SCHEMA gateway", "CREATE TABLE users (somebody_elses int)")
+    parts = urlsplit(url)
+    theirs = with_part(url, query="&".join(filter(None, [parts.query, "search_path=gateway"])))
+    for _ in range(2):  # the second start finds them
+        await start(theirs)
+    assert tables(url) == {"users"}
+    assert await inspection.check(theirs) == []
+    assert await inspection.check(url) != []
 
 
 async def test_a_database_of_a_later_gateway_is_refused_and_not_touched(url: str) -> None:

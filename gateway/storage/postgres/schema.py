@@ -7,7 +7,7 @@ administrator has made (`gateway db sql`).
 
 import asyncio
 
-from asyncpg import InsufficientPrivilegeError
+from asyncpg import DuplicateTableError, InsufficientPrivilegeError
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import SchemaTooNew
@@ -27,6 +27,12 @@ async def prepare(link: Link) -> None:
         raise StorageUnavailable(
             f"The database lacks tables, which its role may not create: {exc}. "
             "Grant it that, or have the output of `gateway db sql` run by a role that may."
+        ) from exc
+    except DuplicateTableError as exc:
+        raise StorageUnavailable(
+            f"The database has tables of somebody else's, by names that the gateway needs: {exc}. "
+            "Use another database, or a schema of its own: "
+            "CREATE SCHEMA gateway, and ?search_path=gateway in storage.url."
         ) from exc
 
 
