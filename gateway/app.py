@@ -33,7 +33,7 @@ from gateway.providers.echo import EchoProvider
 from gateway.providers.litellm_adapter import LitellmProvider
 from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.settings import Settings
-from gateway.storage.opening import make_store
+from gateway.storage.opening import configured_store
 from gateway.tokens.calibration import Calibration
 from gateway.tokens.counter import TokenCounter
 from gateway.turns.cache import WindowCache
@@ -125,7 +125,7 @@ def create_app(
     announce: Announce | None = None,
 ) -> App:
     """Compose the application. With `announce`, a database without keys is given an admin's and a user's."""
-    store = store or open_store(settings)
+    store = store or configured_store(settings.storage)
     counter, flights = TokenCounter(), Flights()
     models = Models(settings, environ)
     litellm = LitellmProvider()
@@ -150,19 +150,6 @@ def create_app(
         providers=providers,
         on_start=on_start,
         shutdown_timeout=settings.server.shutdown_timeout,
-    )
-
-
-def open_store(settings: Settings, *, checkpoints: bool = True) -> Store:
-    """The store that the settings name. `checkpoints`: False for a process that shares a running server's database."""
-    storage = settings.storage
-    return make_store(
-        storage.url,
-        timeout=storage.timeout,
-        pool_size=storage.pool_size,
-        statement_cache_size=storage.statement_cache_size,
-        checkpoints=checkpoints,
-        external=storage.tables if storage.schema_ == "external" else None,
     )
 
 

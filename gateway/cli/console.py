@@ -10,10 +10,10 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from gateway.app import open_store
 from gateway.errors import GatewayError
 from gateway.ports import Store
 from gateway.settings import Settings, SettingsError, load_settings
+from gateway.storage.opening import configured_store
 from gateway.telemetry.logs import configure_logging
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[T]]) -> T:
     """
 
     async def run() -> T:
-        store = open_store(settings, checkpoints=False)
+        store = configured_store(settings.storage, checkpoints=False)
         try:
             await store.start()
             return await use(store)

@@ -1,22 +1,10 @@
-"""`gateway serve`: uvicorn around the application, stopped in good order."""
+"""`gateway serve`. What serves is loaded by no other command: it takes longer to load than they take to run."""
 
-import asyncio
-import math
-import signal
-from collections.abc import Mapping
-from contextlib import suppress
-from socket import socket
 from typing import Annotated
 
 import typer
-import uvicorn
-from rich.panel import Panel
 
-from gateway.app import App, create_app
-from gateway.cli.console import Config, mistakes_reported, people, read_settings
-
-_LAST_WORDS = 1.0
-"""Seconds that answers to the turns that were cut short get to leave, after Ctrl-C was pressed twice."""
+from gateway.cli.console import Config, read_settings
 
 
 def serve(
@@ -25,61 +13,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Overrides server.port.", min=0, max=65535)] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
+    from gateway.cli.server import run_server  # noqa: PLC0415 - see above
+
     settings = read_settings(config)
-    with mistakes_reported():
-        gateway = create_app(settings, announce=_announce)
-    # uvicorn raises the signal that stopped it once more when it is done; by then everything is stored: exit with 0.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    server = Server(
-        gateway,
-        uvicorn.Config(
-            gateway,
-            host=host or settings.server.host,
-            port=settings.server.port if port is None else port,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,  # longer than the 60 s of most load balancers, so that they are the ones to close
-            timeout_graceful_shutdown=math.ceil(settings.server.shutdown_timeout) + 5,
-        ),
-    )
-    with suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
+    server = settings.server
+    if not run_server(settings, host=host or server.host, port=server.port if port is None else port):
         raise typer.Exit(3)
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which lets running turns come to their end, or to an orderly stop, before it closes connections.
-
-    Ctrl-C a second time says that nobody wants to wait for them: they are stopped, and stored as far as they came.
-    """
-
-    def __init__(self, gateway: App, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._gateway = gateway
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        draining = asyncio.create_task(self._gateway.drain())
-        await super().shutdown(sockets)
-        if self.force_exit:
-            # uvicorn returns at once then, with requests still running and without the lifespan's end.
-            await self._gateway.cut_short()
-            if requests := self.server_state.tasks:
-                await asyncio.wait(requests, timeout=_LAST_WORDS)
-            await self.lifespan.shutdown()
-        await draining
-
-
-def _announce(keys: Mapping[str, str]) -> None:
-    lines = [f"{name:<6} {key}" for name, key in keys.items()]
-    people.print(
-        Panel.fit("\n".join(lines), title="The first keys of this database, shown this once", border_style="green"),
-        highlight=False,
-        soft_wrap=True,
-    )

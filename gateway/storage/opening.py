@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from gateway.ports import Store
 
 if TYPE_CHECKING:
-    from gateway.settings import ExternalTables  # with pydantic, which takes longer to load than all the rest
+    from gateway.settings import ExternalTables, StorageSettings  # with pydantic, slower to load than all the rest
 
 
 def make_store(
@@ -48,6 +48,18 @@ def make_store(
     raise ValueError(
         f"There is no store for {_scheme(url)}: it must be memory:, sqlite:///PATH or "
         "postgresql://USER:PASSWORD@HOST/DATABASE."
+    )
+
+
+def configured_store(storage: "StorageSettings", *, checkpoints: bool = True) -> Store:
+    """The store that the settings name. `checkpoints`: False for a process that shares a running server's database."""
+    return make_store(
+        storage.url,
+        timeout=storage.timeout,
+        pool_size=storage.pool_size,
+        statement_cache_size=storage.statement_cache_size,
+        checkpoints=checkpoints,
+        external=storage.tables if storage.schema_ == "external" else None,
     )
 
 
