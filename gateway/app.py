@@ -1,4 +1,4 @@
-"""The composition root: the one place, with the command line, that names concrete adapters.
+"""The composition root: the one place that names concrete adapters, but for stores: storage/opening.py knows those.
 
 `create_app` takes fakes as arguments; nothing in this package is found through a global.
 """

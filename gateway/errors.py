@@ -6,9 +6,9 @@
     │   └── ContextLengthExceeded
     ├── AuthenticationFailed     401  no key, or one that is not (any longer) valid
     ├── PermissionDenied         403  a valid key without the scope
-    ├── NotFound                 404  route, model, session or key
+    ├── NotFound                 404  route, model, session, user or key
     ├── MethodNotAllowed         405
-    ├── Conflict                 409  session locked or archived
+    ├── Conflict                 409  a session locked, archived or there already; one's own user
     ├── PayloadTooLarge          413
     ├── ClientDisconnected       499  nobody is left to answer; only the log sees it
     ├── StorageUnavailable       503  the database does not answer

@@ -6,6 +6,7 @@ binaries of the dev extra, and is removed at the end. Tests ask for it by the fi
 
 import asyncio
 import os
+import subprocess
 import uuid
 import warnings
 from collections.abc import Coroutine, Iterator
@@ -84,12 +85,20 @@ def _own_server() -> Iterator[str]:
 
     with TemporaryDirectory(prefix="gateway-postgresql-", ignore_cleanup_errors=True) as directory:
         server = get_server(directory, cleanup_mode="delete")
+        # Its standard input ends with this process, however that ends: a run that is killed leaves no server behind.
+        guard = subprocess.Popen(  # noqa: S603 - our own text
+            ["sh", "-c", 'read _; kill -QUIT "$0"; rm -rf "$1"', str(server.get_pid()), directory],  # noqa: S607 - any sh
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         try:
             url = server.get_uri()
             # Nothing in it outlives the tests, so nothing need reach the disk.
             execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
             yield url
         finally:
+            guard.kill()
+            guard.communicate()
             server.cleanup()
 
 

@@ -89,7 +89,7 @@ class Claims:
             yield claim
         finally:
             self._claims.discard(claim)
-            if has_ticket and (ticket := queue.give_back()) is not None:
+            if has_ticket and (ticket := queue.give_back(place)) is not None:
                 self._release(session_id, _waiting(ticket))
             if claim.is_held or claim.hold.ticket is not None:
                 self._release(session_id, claim.hold)

@@ -1,6 +1,6 @@
 """Turns in flight: each in a task of its own, which ends when the turn is stored and not when its client leaves.
 
-A flight can be interrupted (the client hung up, the server is stopping) only while it waits: for its session's lock or
+A flight can be interrupted (the client hung up, the server is stopping) only while it waits: for its session or
 for the provider. Never while it writes.
 """
 

@@ -89,7 +89,7 @@ class Opener:
     ) -> OpenedTurn | None:
         _, session_id = claim.key
         may_create = self._settings.auto_create and request.model is not None  # a new session could not name one
-        claim.is_held = True
+        was_held, claim.is_held = claim.is_held, True
         opened = await self._store.open_turn(
             TurnOpening(
                 user_id=caller.user_id,
@@ -102,14 +102,12 @@ class Opener:
                 lease=self._settings.lease,
             )
         )
+        claim.is_held = was_held or (isinstance(opened, OpenedTurn) and opened.session.archived_at is None)
         if isinstance(opened, Locked):
-            claim.is_held = False
             return None
         if opened is None:
-            claim.is_held = False
             raise session_not_found(session_id)
         if opened.session.archived_at is not None:
-            claim.is_held = False
             raise session_archived(session_id)
         return opened
 

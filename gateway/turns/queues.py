@@ -51,14 +51,11 @@ class Queue:
             return heapq.heappushpop(self.tickets, ticket)
         return heapq.heappop(self.tickets) if self.tickets else None
 
-    def give_back(self) -> int | None:
-        """The ticket that is not needed if a turn leaves that has not come first: the last."""
-        if not self.tickets:
-            return None
-        last = max(self.tickets)
-        self.tickets.remove(last)
-        heapq.heapify(self.tickets)
-        return last
+    def give_back(self, place: Place) -> int | None:
+        """The ticket that is not needed if a turn leaves that has not come first: its own. Nobody is moved up."""
+        behind = len(self.places) - 1 - self.places.index(place)
+        self.tickets.sort()  # which is a heap, too
+        return self.tickets.pop(max(0, len(self.tickets) - 1 - behind)) if self.tickets else None
 
 
 Key = tuple[str, str]

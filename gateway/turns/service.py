@@ -3,7 +3,7 @@
     claim     wait for the session's other turns, here and elsewhere              turns/claims.py
     open      resolve the model, open the turn in the store, build the window     turns/opening.py
     call      call the provider, relay its reply                                  turns/calling.py
-    close     store the messages and the ledger row, let the lock go              turns/closing.py
+    close     store the messages and the ledger row, let the hold go              turns/closing.py
     finish    only then the last byte
 
 It runs in a task of its own (turns/flights.py), so that a client that hangs up cannot cancel the write.

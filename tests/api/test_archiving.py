@@ -1,12 +1,13 @@
 """Sessions that are put away: archived and taken up again, purged, or made to end by themselves."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from gateway.ports import Cleaning, Store
-from tests.api.composed import STORES, Composed, Person, new_store, refusal
+from gateway.domain import SessionChanges
+from gateway.ports import Cleaning, Locked, OpenedTurn, Store, TurnOpening
+from tests.api.composed import STORES, Composed, Person, compose, new_store, refusal
 
 
 @pytest.fixture(params=STORES)
@@ -17,6 +18,40 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 async def listed(person: Person, query: str = "") -> list[str]:
     body = (await person.http.get(f"/chat/sessions{query}")).json()
     return [session["session_id"] for session in body["data"]]
+
+
+def archiving_after_the_first_look(store: Store) -> Store:
+    """The store, in which somebody archives a session in the moment after a turn of it was opened."""
+    open_turn, was_opened = store.open_turn, False
+
+    async def opened(opening: TurnOpening) -> OpenedTurn | Locked | None:
+        nonlocal was_opened
+        result = await open_turn(opening)
+        if not was_opened and opening.limit == WIDER:
+            was_opened = True
+            now = datetime.now(UTC)
+            changes = SessionChanges(frozenset({"archived_at"}), archived_at=now)
+            await store.update_session(opening.user_id, opening.session_id, changes, now)
+        return result
+
+    store.open_turn = opened  # type: ignore[method-assign]  # a store of our own, about to be given to the application
+    return store
+
+
+WIDER = 6
+"""More history than was cached: the turn asks the store twice."""
+
+
+async def test_a_session_archived_between_two_looks_at_it_is_not_held_for_ever(store: Store) -> None:
+    async with compose(archiving_after_the_first_look(store)) as gateway:
+        ada = await gateway.person()
+        session = await ada.new_session(max_history_messages=2)
+        for _ in range(3):
+            await ada.say(session)
+        error = refusal(await ada.ask(session, max_history_messages=WIDER), 409)
+        assert error["code"] == "session_archived"
+        assert (await ada.http.post(f"/chat/sessions/{session}/unarchive")).status_code == 200
+        assert (await ada.ask(session)).status_code == 200
 
 
 # ── archiving ────────────────────────────────────────────────────────────────────────────────────────────────────

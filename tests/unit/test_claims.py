@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.domain import Session, User
@@ -245,6 +245,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([("here", 0), ("here", 0), ("there", 0), ("here", 0), ("cancel", 1)])  # nobody inherits the place of a1
 def test_however_visitors_come_and_leave_nobody_is_lost(steps: list[tuple[str, int]]) -> None:
     asyncio.run(play(steps))
 
