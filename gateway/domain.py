@@ -16,6 +16,9 @@ MAX_HISTORY_MESSAGES = 1000
 MAX_METADATA_BYTES = 16 * 1024
 """Of a session's metadata, as JSON."""
 
+IMPORT_MARK = "gateway.import"
+"""In a session's metadata: it is being imported, or was when that broke off. Only imports set it."""
+
 MIN_TTL_SECONDS, MAX_TTL_SECONDS = 60, 3650 * 86_400
 """Of a session: a minute to ten years."""
 

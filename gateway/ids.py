@@ -1,10 +1,17 @@
 """Time-ordered identifiers: ULIDs (https://github.com/ulid/spec) with a prefix that says what they name."""
 
 import os
+import re
 import time
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_FORM = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form that ids may have, ours and those that callers make. No storage chokes on such a one."""
+    return _FORM.fullmatch(text) is not None
 
 
 def ulid() -> str:

@@ -91,12 +91,14 @@ class ClosedTurn:
 
     `messages` are appended in order, all with the status of the entry. `instructions`, where not None, become the
     session's pinned ones. `total_tokens` of the session grow by the sum of the messages' tokens. `hold` is let go.
+    `session_created_at` says which session of that id is meant: another one may have the id of one that was purged.
     """
 
     entry: LedgerEntry
     messages: Sequence[NewMessage] = ()
     instructions: tuple[bytes, ...] | None = None
     hold: Hold | None = None
+    session_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Appending:
     messages: Sequence[NewMessage]
     instructions: tuple[bytes, ...] | None = None
     status: Status = Status.COMPLETE
+    session_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +304,7 @@ class Store(Protocol):
         follows, `exchange_seq` becomes the seq of the last message of role `user` unless the turn failed or had none,
         `last_message_at` and `updated_at` become the entry's time. A session deleted meanwhile is still written to.
         None if the user has no such session, not even a deleted one: it was purged meanwhile, and its messages with
-        it. Then only the ledger row is written.
+        it. Then only the ledger row is written; without the session's id and the request's if the user was erased.
         """
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from gateway.addresses import POSTGRESQL, check_postgres_url
 from gateway.domain import MAX_HISTORY_MESSAGES
 
 NEVER_FROM_CLIENTS = frozenset(
@@ -44,9 +45,6 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_TABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$"
-
-
 class ServerSettings(_Frozen):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
@@ -54,11 +52,23 @@ class ServerSettings(_Frozen):
     shutdown_timeout: float = Field(30.0, ge=0, le=3600, description="seconds that running turns get after SIGTERM")
 
 
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
+
+
 class ExternalTables(_Frozen):
     """Names of the host's own tables, `table` or `schema.table`."""
 
-    messages: str | None = Field(None, pattern=_TABLE_NAME, description="the host's table of messages")
-    sessions: str | None = Field(None, pattern=_TABLE_NAME, description="the host's table of sessions")
+    messages: str | None = Field(None, description="the host's table of messages")
+    sessions: str | None = Field(None, description="the host's table of sessions")
+
+    @field_validator("messages", "sessions")
+    @classmethod
+    def _plain(cls, name: str | None) -> str | None:
+        if name is not None and not _TABLE_NAME.fullmatch(name):
+            raise ValueError(
+                "must be letters, digits and _, not beginning with a digit, at most 63; or two such: schema.table"
+            )
+        return name
 
 
 class StorageSettings(_Frozen):
@@ -86,7 +96,10 @@ class StorageSettings(_Frozen):
     def _known_scheme(cls, url: str) -> str:
         path = url.removeprefix("sqlite:///")
         is_file = url != path and path not in {"", ":memory:"} and "?" not in path
-        if url == "memory:" or is_file or url.startswith(("postgresql://", "postgres://")):
+        if url.startswith(POSTGRESQL):
+            check_postgres_url(url)
+            return url
+        if url == "memory:" or is_file:
             return url
         raise ValueError("must be sqlite:///PATH without options, postgresql://USER:PASSWORD@HOST/DATABASE, or memory:")
 

@@ -1,6 +1,5 @@
 """What is known of one HTTP request while it is served: who asks, for what, since when, and what its log will say."""
 
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,10 +10,9 @@ from starlette.types import Scope
 from gateway.auth.audit import Actor
 from gateway.domain import Caller
 from gateway.errors import AuthenticationFailed, session_not_found
-from gateway.ids import new_request_id
+from gateway.ids import is_id, new_request_id
 
 _KEY = "gateway.request"
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -64,11 +62,6 @@ def header(scope: Scope, name: bytes) -> str | None:
             text: str = value.decode("latin-1")
             return text
     return None
-
-
-def is_id(text: str) -> bool:
-    """Whether it has the form of an id. What has not is unknown without asking the store, which might choke on it."""
-    return _ID.fullmatch(text) is not None
 
 
 def caller_id(request: Request) -> str:

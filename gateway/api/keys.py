@@ -6,13 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.body import read_body
-from gateway.api.context import actor_of, is_id
+from gateway.api.context import actor_of
 from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import KeyFilter, KeyInput, validate, validate_query
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_key, revoke_key
 from gateway.domain import ApiKey
 from gateway.errors import NotFound
+from gateway.ids import is_id
 from gateway.ports import Store
 from gateway.settings import Settings
 from gateway.wire.json import parse_object

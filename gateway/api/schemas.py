@@ -6,13 +6,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
-from gateway.domain import MAX_HISTORY_MESSAGES
+from gateway.domain import IMPORT_MARK, MAX_HISTORY_MESSAGES, MAX_METADATA_BYTES, MAX_TTL_SECONDS, MIN_TTL_SECONDS
 from gateway.errors import InvalidRequest
 from gateway.storage.texts import has_nul, is_storable
 from gateway.wire.json import dump
 
-_MAX_METADATA_BYTES = 16 * 1024
-_TEN_YEARS = 10 * 365 * 86_400
 _PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
@@ -24,15 +22,21 @@ def _storable(text: str) -> str:
 
 def _small_metadata(value: dict[str, Any]) -> dict[str, Any]:
     encoded = dump(value)
-    if len(encoded) > _MAX_METADATA_BYTES:
-        raise ValueError(f"expected at most {_MAX_METADATA_BYTES} bytes of JSON")
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise ValueError(f"expected at most {MAX_METADATA_BYTES} bytes of JSON")
     if has_nul(encoded):
         raise ValueError("NUL characters cannot be stored")
     return value
 
 
+def _unmarked(value: dict[str, Any]) -> dict[str, Any]:
+    if IMPORT_MARK in value:
+        raise ValueError(f"{IMPORT_MARK!r} marks sessions that are not imported to their end")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_small_metadata)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_small_metadata), AfterValidator(_unmarked)]
 
 
 # ── bodies ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -54,8 +58,8 @@ class SessionInput(_Input):
     metadata: Metadata | None = None
     ttl_seconds: int | None = Field(
         None,
-        ge=60,
-        le=_TEN_YEARS,
+        ge=MIN_TTL_SECONDS,
+        le=MAX_TTL_SECONDS,
         description="removed for good so long after its last message, or its creation; null: never",
     )
 

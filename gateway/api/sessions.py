@@ -14,11 +14,13 @@ from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import Deletion, SessionInput, SessionPaging, validate, validate_query
 from gateway.auth.audit import audit_entry
 from gateway.domain import Session, SessionChanges
-from gateway.errors import session_not_found
+from gateway.errors import AuthenticationFailed, session_not_found
 from gateway.ids import new_session_id
 from gateway.ports import Store
 from gateway.providers.models import Models
 from gateway.settings import Settings
+from gateway.storage.archiving import set_archived
+from gateway.storage.errors import ConstraintViolated
 from gateway.wire.json import dump, parse_object
 
 
@@ -43,7 +45,10 @@ class SessionRoutes:
             updated_at=now,
             ttl_seconds=changes.ttl_seconds,
         )
-        await self._store.create_session(session)
+        try:
+            await self._store.create_session(session)
+        except ConstraintViolated as exc:  # the id is new, so it is the owner who is not there
+            raise AuthenticationFailed("The user of this API key has been erased.") from exc
         return json_response(session_output(session), 201)
 
     async def list(self, request: Request) -> Response:
@@ -114,13 +119,7 @@ class SessionRoutes:
 
     async def _set_archived(self, request: Request, at: datetime | None) -> Response:
         user_id, session_id = caller_id(request), session_id_of(request)
-        session = await self._store.get_session(user_id, session_id)
-        if session is not None and (session.archived_at is None) != (at is None):
-            action = "session.unarchive" if at is None else "session.archive"
-            changes = SessionChanges(frozenset({"archived_at"}), archived_at=at)
-            audit = audit_entry(action, session_id, actor_of(request))
-            session = await self._store.update_session(user_id, session_id, changes, datetime.now(UTC), audit=audit)
-        return _found(request, session)
+        return _found(request, await set_archived(self._store, user_id, session_id, at, actor=actor_of(request)))
 
 
 # A field of the API → the domain's name for it.

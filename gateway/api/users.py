@@ -3,13 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.api.context import actor_of, caller_id, is_id
+from gateway.api.context import actor_of, caller_id
 from gateway.api.responses import json_response, list_response
 from gateway.api.schemas import Erasure, Paging, validate_query
 from gateway.auth.audit import audit_entry
 from gateway.auth.authenticator import Authenticator
 from gateway.domain import User
 from gateway.errors import Conflict, InvalidRequest, NotFound
+from gateway.ids import is_id
 from gateway.ports import Store
 
 

@@ -48,7 +48,10 @@ def with_store(settings: Settings, use: Callable[[Store], Awaitable[T]]) -> T:
             await store.aclose()
 
     if settings.storage.url == "memory:":
-        fail("storage.url is memory: it ends with its process. Ask the running server: its keys are at /admin/keys.")
+        fail(
+            "storage.url is memory: it ends with its process, and no command can reach it. "
+            "Ask the running server over HTTP."
+        )
     with mistakes_reported():
         return asyncio.run(run())
 
@@ -69,6 +72,10 @@ def mistakes_reported() -> Iterator[None]:
         fail(str(exc), code=2)
     except GatewayError as exc:
         fail(exc.message)
+
+
+def say(text: str) -> None:
+    people.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from gateway.cli.console import aligned, fail, mistakes_reported, people
+from gateway.addresses import shown
+from gateway.cli.console import aligned, fail, mistakes_reported, people, say
 from gateway.settings import StorageSettings
-from gateway.storage.addresses import shown
 from gateway.storage.copying import Copied, CopiedTable, Watch, copy_database
 
 _URL = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -29,7 +29,7 @@ def copy(
     """
     _check_url("--from", source)
     _check_url("--to", target)
-    _say(f"Copying {shown(source)} to {shown(target)}. Nobody should write to the first, or use the second, meanwhile.")
+    say(f"Copying {shown(source)} to {shown(target)}. Nobody should write to the first, or use the second, meanwhile.")
     try:
         with mistakes_reported(), _progress() as watch:
             copied = asyncio.run(copy_database(source, target, watch=watch))
@@ -44,7 +44,10 @@ def _check_url(option: str, url: str) -> None:
     except ValidationError:
         is_database = False
     if not is_database:
-        fail(f"{option} must be {_URL}.", code=2)
+        fail(
+            f"{option} must be {_URL}. Percent-encode what a URL cannot hold in a password, such as / ? # [ ] @.",
+            code=2,
+        )
 
 
 @contextmanager
@@ -76,14 +79,14 @@ class _Speed(ProgressColumn):
 
 def _report(copied: Copied) -> None:
     for line in aligned([_HEADINGS, *map(_cells, copied.tables)]):
-        _say(line)
+        say(line)
     if copied.changes:
         changed = ", ".join(f"{name} by {change:+,}" for name, change in copied.changes.items())
-        _say(f"warning: the source was written to meanwhile ({changed} rows). Stop who does, and run it again.")
+        say(f"warning: the source was written to meanwhile ({changed} rows). Stop who does, and run it again.")
     if not copied.is_whole:
         fail("\n".join([*map(_conflict, copied.tables), "The copy is not complete."]).strip())
     added = sum(table.added for table in copied.tables)
-    _say(f"Verified: every row of the source is in the target, as it is in the source. Rows added: {added:,}.")
+    say(f"Verified: every row of the source is in the target, as it is in the source. Rows added: {added:,}.")
 
 
 _HEADINGS = ("TABLE", "ROWS", "ADDED", "SHA-256 OF SOURCE", "OF TARGET")
@@ -103,7 +106,3 @@ def _conflict(table: CopiedTable) -> str:
         f"{table.refused:,} rows of {table.name} contradict another row of the target" * bool(table.refused),
     ]
     return f"{'; '.join(filter(None, said))}: {keys}. The target's were left as they are."
-
-
-def _say(text: str) -> None:
-    people.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -7,11 +7,11 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from gateway.cli.console import Config, fail, mistakes_reported, people, read_settings
+from gateway.addresses import shown
+from gateway.cli.console import Config, fail, mistakes_reported, read_settings, say
 from gateway.cli.copying import copy
 from gateway.settings import Settings
 from gateway.storage import inspection
-from gateway.storage.addresses import shown
 from gateway.storage.revisions import Dialect, ddl, known_revisions
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ def upgrade(config: Config = None) -> None:
 
     before, after = _on_database(settings, run)
     if before == after:
-        _say(f"{shown(settings.storage.url)} is at revision {after} already.")
+        say(f"{shown(settings.storage.url)} is at revision {after} already.")
     else:
-        _say(f"{shown(settings.storage.url)}: upgraded from {before or 'nothing'} to revision {after}.")
+        say(f"{shown(settings.storage.url)}: upgraded from {before or 'nothing'} to revision {after}.")
 
 
 @db_app.command("current")
@@ -54,7 +54,7 @@ def check(config: Config = None) -> None:
     problems = _on_database(settings, partial(inspection.check, probe=_probe(settings)))
     if problems:
         fail("\n".join(problems))
-    _say(f"{shown(settings.storage.url)} is at revision {known_revisions()[-1]}, and can be used.")
+    say(f"{shown(settings.storage.url)} is at revision {known_revisions()[-1]}, and can be used.")
 
 
 @db_app.command("sql")
@@ -94,7 +94,3 @@ def _on_database(settings: Settings, ask: Callable[[str], Awaitable[T]]) -> T:
 
     with mistakes_reported():
         return asyncio.run(run())
-
-
-def _say(text: str) -> None:
-    people.print(text, highlight=False, markup=False, soft_wrap=True)

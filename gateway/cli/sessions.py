@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gateway.auth.audit import audit_entry
-from gateway.cli.console import Config, fail, people, read_settings, with_store
+from gateway.cli.console import Config, fail, people, read_settings, say, with_store
 from gateway.domain import User
 from gateway.ports import Store
 from gateway.storage.exporting import every_user, export_session, export_user
@@ -34,7 +34,7 @@ def export(
         count = with_store(settings, lambda store: _export(store, target, user, session))
     if count == 0 and session is not None:
         fail(f"There is no session {session!r}{'' if user is None else ' of that user'}.")
-    _say(f"Exported {_counted(count, 'session')}.")
+    say(f"Exported {_counted(count, 'session')}.")
 
 
 @sessions_app.command("import")
@@ -50,7 +50,7 @@ def import_(
     settings = read_settings(config)
     with _opened(None if source == Path("-") else source, "rb", sys.stdin.buffer) as lines:
         done = with_store(settings, lambda store: _import(store, lines, user))
-    _say(
+    say(
         f"Imported {_counted(done.sessions, 'session')} with {_counted(done.messages, 'message')}; "
         f"{done.skipped} were there already; {_counted(done.mistakes, 'line')} could not be imported."
     )
@@ -92,7 +92,7 @@ async def _import(store: Store, lines: IO[bytes], owner: str | None) -> _Summary
             done.skipped += line.skipped
             if line.mistake is not None:
                 done.mistakes += 1
-                _say(f"line {line.number}: {line.mistake}")
+                say(f"line {line.number}: {line.mistake}")
             elif not line.skipped:
                 done.sessions += 1
             progress.update(task, advance=line.size, description=_counted(done.sessions, "session"))
@@ -118,13 +118,14 @@ def _only(users: list[User]) -> str | None:
 
 @contextmanager
 def _opened(path: Path | None, mode: Literal["rb", "wb"], standard: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The file of that path, or the standard stream, which stays open."""
+    """The file of that path, or the standard stream, which stays open. What goes wrong with it ends the process."""
     try:
-        opened = nullcontext(standard) if path is None else path.open(mode)
+        with nullcontext(standard) if path is None else path.open(mode) as stream:
+            yield stream
+    except BrokenPipeError:  # as of `| head`, which has read enough
+        raise
     except OSError as exc:
-        fail(f"{path}: {exc.strerror}.")
-    with opened as stream:
-        yield stream
+        fail(f"{path or standard.name}: {exc.strerror}.")
 
 
 def _size(stream: IO[bytes]) -> int | None:
@@ -138,10 +139,6 @@ def _progress(total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as progress:
         yield progress, progress.add_task("", total=total)
-
-
-def _say(text: str) -> None:
-    people.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _counted(count: int, noun: str) -> str:

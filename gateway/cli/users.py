@@ -1,7 +1,7 @@
 """`gateway users`: who owns keys and sessions, and erasing one with all that is theirs."""
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,15 +9,14 @@ import typer
 
 from gateway.api.users import user_output
 from gateway.auth.audit import audit_entry
-from gateway.cli.console import Config, aligned, fail, people, read_settings, with_store
-from gateway.domain import Session, User
+from gateway.cli.console import Config, aligned, fail, read_settings, say, with_store
+from gateway.domain import User
 from gateway.ports import Store
-from gateway.storage.exporting import every_user
+from gateway.storage.exporting import every_session, every_user
 from gateway.wire.json import dump
 
 users_app = typer.Typer(help="List and erase users. Works while the server runs.", no_args_is_help=True)
 
-_PAGE = 500
 _HEADINGS = ("ID", "NAME")
 
 
@@ -54,7 +53,7 @@ def erase(
     audit = audit_entry("user.erase", found.id)
     if not with_store(settings, lambda store: store.erase_user(found.id, audit=audit)):
         fail(f"User {found.name} was erased by somebody else meanwhile.")
-    people.print(f"Erased {found.name} ({found.id}).", highlight=False, markup=False)
+    say(f"Erased {found.name} ({found.id}).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ async def _look(store: Store, name_or_id: str) -> _Holdings | None:
     user = await _find(store, name_or_id)
     if user is None:
         return None
-    counts = [session.message_count async for session in _sessions(store, user)]
+    counts = [session.message_count async for session in every_session(store, user)]
     keys = await store.list_keys(user_name=user.name)
     return _Holdings(user, len(keys), len(counts), sum(counts))
 
@@ -87,23 +86,12 @@ async def _find(store: Store, name_or_id: str) -> User | None:
     return by_name
 
 
-async def _sessions(store: Store, user: User) -> AsyncIterator[Session]:
-    after = ""
-    while page := await store.scan_sessions(user_id=user.id, after=after, limit=_PAGE):
-        for session in page:
-            yield session
-        after = page[-1].id
-
-
 def _confirm(holdings: _Holdings) -> None:
     """Returns if somebody at a terminal says yes; ends the process otherwise."""
     user = holdings.user
-    people.print(
+    say(
         f"This removes {user.name} ({user.id}) for good. Keys: {holdings.keys}, sessions: {holdings.sessions}, "
-        f"messages: {holdings.messages}; and all that was deleted before. Only their rows in the ledger stay.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"messages: {holdings.messages}; and all that was deleted before. Only their rows in the ledger stay."
     )
     if not sys.stdin.isatty():
         fail("Nothing was removed. To do it without being asked, add --yes.")

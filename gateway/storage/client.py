@@ -13,11 +13,12 @@ import orjson
 
 from gateway.auth.audit import audit_entry
 from gateway.auth.issuing import check_user_name
-from gateway.domain import AuditEntry, SearchHit, Session, SessionChanges, SessionStats, StoredMessage, User
-from gateway.errors import Conflict, InvalidRequest, session_not_found
+from gateway.domain import SearchHit, Session, SessionChanges, SessionStats, StoredMessage, User
+from gateway.errors import Conflict, session_not_found
 from gateway.ids import new_session_id, new_turn_id, new_user_id
 from gateway.ports import Appending, OpenedTurn, Page, Store, TurnOpening
 from gateway.storage import drafts
+from gateway.storage.archiving import set_archived
 from gateway.storage.context import recent_context
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.opening import make_store
@@ -163,7 +164,9 @@ class SessionStore:
         metadata: Mapping[str, str] | None = None,
     ) -> Page[Session]:
         """The user's sessions, newest first; with `metadata`, those whose metadata has all of these pairs."""
-        _check_paging(limit, offset)
+        if metadata is not None:
+            drafts.check_filter(metadata)
+        drafts.check_paging(limit, offset)
         return await self._store.list_sessions(
             await self._user_id(user),
             limit=limit,
@@ -177,7 +180,10 @@ class SessionStore:
         given: dict[str, Any] = dict(changes)
         if "system_prompt" in given:
             given["instructions"] = drafts.pinned(given.pop("system_prompt"))
-        return await self._update(session, SessionChanges(fields=frozenset(given), **given))
+        settings = SessionChanges(fields=frozenset(given), **given)
+        drafts.check_settings(settings)
+        now = datetime.now(UTC)
+        return _found(session, await self._store.update_session(session.user_id, session.id, settings, now))
 
     async def archive_session(self, session: Session) -> Session:
         """Leave it out of lists, and let it take no messages. Archiving twice keeps the first time."""
@@ -210,8 +216,8 @@ class SessionStore:
         """Append 1 to 2048 messages, all or none. Returns the ids of those that were appended.
 
         System and developer messages at their head become the session's pinned instructions, in place of earlier ones,
-        and are not appended. `model` is noted with the assistant's messages, `metadata` with all. Raises Conflict
-        (`session_archived`).
+        and are not appended. `model` (up to 256 characters) is noted with the assistant's messages, `metadata` (up to
+        16 KB) with all. Raises Conflict (`session_archived`).
         """
         instructions, rest = drafts.parse_wire(messages)
         new = await drafts.draft_messages(rest, self._counter, model=model, metadata=metadata)
@@ -236,7 +242,7 @@ class SessionStore:
 
     async def get_stored_messages(self, session: Session, limit: int = 50, offset: int = 0) -> Page[StoredMessage]:
         """The same messages with what is known about each: `id`, `seq`, `tokens`, `status`, `latency_ms`, …"""
-        _check_paging(limit, offset)
+        drafts.check_paging(limit, offset)
         page = await self._store.list_messages(session.user_id, session.id, limit=limit, offset=offset)
         return _found(session, page)
 
@@ -251,15 +257,15 @@ class SessionStore:
         """Messages ready to be sent: the pinned instructions, then as many whole recent exchanges as fit.
 
         An exchange is a user's message and all that followed it. `max_tokens` is what they may take together; leave
-        room for tools and the reply. `max_messages` is what the exchanges may have together, else the session's
-        `max_history_messages`. An exchange that still waits for its reply is always in, whatever `max_messages` says.
+        room for tools and the reply. `max_messages` (0 to 1000) is what the exchanges may have together, else the
+        session's `max_history_messages`. An exchange that still waits for its reply is always in, whatever `max_messages` says.
         `encoding`: o200k_base, cl100k_base or p50k_base, tiktoken's name of what tokens are counted with.
 
         Raises ContextLengthExceeded if the instructions and an exchange that waits need more tokens than that,
         Conflict (`session_archived`), ValueError for another encoding.
         """
-        if max_messages is not None and max_messages < 0:
-            raise InvalidRequest("max_messages must be at least 0.", code="invalid_value", param="max_messages")
+        if max_messages is not None:
+            drafts.check_max_messages(max_messages)
         opened = await self._store.open_turn(TurnOpening(session.user_id, session.id, limit=max_messages))
         if not isinstance(opened, OpenedTurn):  # never Locked: no hold was asked for
             raise session_not_found(session.id)
@@ -276,7 +282,7 @@ class SessionStore:
 
         There is no query syntax; case, accents and width do not matter.
         """
-        _check_paging(limit, offset)
+        drafts.check_paging(limit, offset)
         return await self._store.search(
             await self._user_id(user), query, limit=limit, offset=offset, include_archived=include_archived
         )
@@ -289,18 +295,8 @@ class SessionStore:
         check_user_name(name)
         return (await self._store.add_user(User(new_user_id(), name))).id
 
-    async def _update(self, session: Session, changes: SessionChanges, *, audit: AuditEntry | None = None) -> Session:
-        drafts.check_settings(changes)
-        now = datetime.now(UTC)
-        return _found(session, await self._store.update_session(session.user_id, session.id, changes, now, audit=audit))
-
     async def _set_archived(self, session: Session, at: datetime | None) -> Session:
-        current = _found(session, await self._store.get_session(session.user_id, session.id))
-        if (current.archived_at is None) == (at is None):
-            return current
-        action = "session.unarchive" if at is None else "session.archive"
-        changes = SessionChanges(frozenset({"archived_at"}), archived_at=at)
-        return await self._update(session, changes, audit=audit_entry(action, session.id))
+        return _found(session, await set_archived(self._store, session.user_id, session.id, at))
 
 
 def _found(session: Session, result: T | None) -> T:
@@ -308,8 +304,3 @@ def _found(session: Session, result: T | None) -> T:
     if result is None:
         raise session_not_found(session.id)
     return result
-
-
-def _check_paging(limit: int, offset: int) -> None:
-    if limit < 1 or offset < 0:
-        raise InvalidRequest("limit must be at least 1, offset at least 0.", code="invalid_value", param="limit")

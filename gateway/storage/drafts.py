@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.domain import (
+    IMPORT_MARK,
     MAX_HISTORY_MESSAGES,
     MAX_METADATA_BYTES,
     MAX_TTL_SECONDS,
@@ -18,10 +19,10 @@ from gateway.domain import (
     SessionChanges,
 )
 from gateway.errors import InvalidRequest
-from gateway.ids import new_message_id
+from gateway.ids import is_id, new_message_id
 from gateway.storage.texts import check_json, check_texts
 from gateway.tokens.counter import TokenCounter
-from gateway.wire.chat import NewChatMessage, is_session_id, parse_messages
+from gateway.wire.chat import NewChatMessage, parse_messages
 from gateway.wire.json import dump, parse_object
 
 ENCODING = "o200k_base"
@@ -31,6 +32,11 @@ HISTORY_MESSAGES = 20
 """A session's `max_history_messages` where nobody says."""
 
 _LONGEST_NAME = 256
+_LAST_PLACE = 2**31
+"""Of a list: no page is longer, none starts later."""
+
+_MOST_PAIRS = 16
+"""Of metadata that sessions are looked for by."""
 
 
 def check_settings(given: Session | SessionChanges) -> None:
@@ -40,17 +46,34 @@ def check_settings(given: Session | SessionChanges) -> None:
     _check_integer("max_history_messages", given.max_history_messages, 0, MAX_HISTORY_MESSAGES)
     if given.ttl_seconds is not None:
         _check_integer("ttl_seconds", given.ttl_seconds, MIN_TTL_SECONDS, MAX_TTL_SECONDS)
-    if not isinstance(given.metadata, Mapping):
-        raise _invalid("metadata", "expected a JSON object")
-    check_json(given.metadata)
-    if len(dump(given.metadata)) > MAX_METADATA_BYTES:
-        raise _invalid("metadata", f"expected at most {MAX_METADATA_BYTES} bytes of JSON")
+    _check_metadata(given.metadata)
+    if IMPORT_MARK in given.metadata:
+        raise _invalid("metadata", f"{IMPORT_MARK!r} marks sessions that are not imported to their end")
 
 
 def check_session_id(session_id: object) -> None:
     """Raises InvalidRequest unless it is one that a request could name."""
-    if not isinstance(session_id, str) or not is_session_id(session_id):
+    if not isinstance(session_id, str) or not is_id(session_id):
         raise _invalid("session_id", "expected 1 to 128 characters out of A-Z, a-z, 0-9 and . _ : -")
+
+
+def check_paging(limit: object, offset: object) -> None:
+    """Raises InvalidRequest unless they are numbers that every database takes."""
+    _check_integer("limit", limit, 1, _LAST_PLACE)
+    _check_integer("offset", offset, 0, _LAST_PLACE)
+
+
+def check_max_messages(max_messages: object) -> None:
+    """Raises InvalidRequest unless a request could ask for so much history."""
+    _check_integer("max_messages", max_messages, 0, MAX_HISTORY_MESSAGES)
+
+
+def check_filter(metadata: object) -> None:
+    """Raises InvalidRequest unless it is metadata that sessions can be looked for by."""
+    if not isinstance(metadata, Mapping) or len(metadata) > _MOST_PAIRS:
+        raise _invalid("metadata", f"expected an object of at most {_MOST_PAIRS} texts")
+    if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+        raise _invalid("metadata", "expected keys and values that are texts")
 
 
 def parse_wire(messages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[NewChatMessage], Sequence[NewChatMessage]]:
@@ -80,7 +103,10 @@ async def draft_messages(
     model: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> list[NewMessage]:
-    """The messages with ids and tokens. `model` is noted with those of the assistant."""
+    """The messages with ids and tokens. `model` is noted with those of the assistant. Raises InvalidRequest."""
+    _check_text("model", model)
+    if metadata is not None:
+        _check_metadata(metadata)
     tokens = await counter.messages([message.data for message in messages], ENCODING)
     return [
         NewMessage(
@@ -94,6 +120,14 @@ async def draft_messages(
         )
         for message, count in zip(messages, tokens, strict=True)
     ]
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, Mapping):
+        raise _invalid("metadata", "expected a JSON object")
+    check_json(metadata)
+    if len(dump(metadata)) > MAX_METADATA_BYTES:
+        raise _invalid("metadata", f"expected at most {MAX_METADATA_BYTES} bytes of JSON")
 
 
 def _check_text(param: str, value: object) -> None:

@@ -37,13 +37,10 @@ async def export_session(store: Store, session: Session, *, user: str) -> AsyncI
 
 
 async def export_user(store: Store, user: User) -> AsyncIterator[bytes]:
-    """Every session of a user that is not deleted, archived ones too, in the order of their ids."""
-    after = ""
-    while sessions := await store.scan_sessions(user_id=user.id, after=after, limit=_SESSIONS):
-        for session in sessions:
-            async for chunk in _unless_deleted(export_session(store, session, user=user.name)):
-                yield chunk
-        after = sessions[-1].id
+    """The line of `every_session`, in chunks."""
+    async for session in every_session(store, user):
+        async for chunk in _unless_deleted(export_session(store, session, user=user.name)):
+            yield chunk
 
 
 async def _unless_deleted(line: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -67,6 +64,15 @@ async def every_user(store: Store) -> AsyncIterator[User]:
         if not page.has_more:
             return
         offset += len(page.items)
+
+
+async def every_session(store: Store, user: User) -> AsyncIterator[Session]:
+    """Every session of a user that is not deleted, archived ones too, in the order of their ids."""
+    after = ""
+    while page := await store.scan_sessions(user_id=user.id, after=after, limit=_SESSIONS):
+        for session in page:
+            yield session
+        after = page[-1].id
 
 
 async def _conversation(store: Store, session: Session) -> AsyncIterator[Sequence[bytes]]:

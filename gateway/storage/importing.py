@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from gateway.auth.issuing import check_user_name
-from gateway.domain import NewMessage, Session, SessionChanges, User
-from gateway.errors import Conflict, GatewayError, InvalidRequest, StorageUnavailable, session_not_found
-from gateway.ids import new_turn_id, new_user_id
-from gateway.ports import Appending, Store
+from gateway.domain import IMPORT_MARK, Session, User
+from gateway.errors import GatewayError, InvalidRequest, StorageUnavailable
+from gateway.ids import new_user_id
+from gateway.ports import Store
+from gateway.storage.arrivals import Arrival
 from gateway.storage.drafts import HISTORY_MESSAGES, check_session_id, check_settings, draft_messages
-from gateway.storage.errors import ConstraintViolated
 from gateway.tokens.counter import TokenCounter
 from gateway.wire.chat import parse_message
 
@@ -36,8 +36,6 @@ _FIELDS = (
     "archived_at",
     "messages",
 )
-
-_UNFINISHED = {"gateway.import": "unfinished"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,51 +84,24 @@ async def import_sessions(store: Store, lines: Iterable[bytes], *, owner: str | 
 
 
 async def _import(store: Store, line: _Line, counter: TokenCounter) -> int | None:
-    """How many messages were imported; None if the session was there already.
-
-    A session that is being imported bears a mark in the place of its metadata until its last message is in. If that
-    never happened, it is imported anew.
-    """
+    """How many messages were imported; None if the session was there already."""
     user = await store.add_user(User(new_user_id(), line.user))
-    session = replace(line.session, user_id=user.id)
-    there = await store.get_session(user.id, session.id)
-    if there is not None and there.metadata != _UNFINISHED:
+    there = await store.get_session(user.id, line.session.id)
+    if there is not None and IMPORT_MARK not in there.metadata:
         return None
-    if there is not None:
-        await store.purge_session(user.id, session.id)
-    await _begin(store, session)
-    for start in range(0, len(line.messages), _BATCH):
-        batch = [parse_message(value, start) for value in line.messages[start : start + _BATCH]]
-        await _append(store, session, await draft_messages(batch, counter))
-    await _finish(store, session)
-    return len(line.messages)
-
-
-async def _begin(store: Store, session: Session) -> None:
-    begun = replace(session, name=None, metadata=_UNFINISHED, archived_at=None, ttl_seconds=None)
+    arrival = Arrival(store, replace(line.session, user_id=user.id))
     try:
-        await store.create_session(begun)
-    except ConstraintViolated as exc:
-        raise Conflict(f"The id {session.id!r} is taken: by another user's session, or by a deleted one.") from exc
-
-
-async def _append(store: Store, session: Session, messages: Sequence[NewMessage]) -> None:
-    now = datetime.now(UTC)
-    if await store.add_messages(Appending(session.user_id, session.id, new_turn_id(), now, messages)) is None:
-        raise session_not_found(session.id)
-
-
-async def _finish(store: Store, session: Session) -> None:
-    """Give the session, in one step, what makes it whole."""
-    changes = SessionChanges(
-        fields=frozenset({"name", "metadata", "archived_at", "ttl_seconds"}),
-        name=session.name,
-        metadata=session.metadata,
-        archived_at=session.archived_at,
-        ttl_seconds=session.ttl_seconds,
-    )
-    if await store.update_session(session.user_id, session.id, changes, datetime.now(UTC)) is None:
-        raise session_not_found(session.id)
+        if not await arrival.begin():
+            return None
+        for start in range(0, len(line.messages), _BATCH):
+            batch = [
+                parse_message(value, index) for index, value in enumerate(line.messages[start : start + _BATCH], start)
+            ]
+            await arrival.append(await draft_messages(batch, counter), start)
+        await arrival.finish(len(line.messages))
+    finally:
+        await arrival.let_go()
+    return len(line.messages)
 
 
 def _read(line: bytes, owner: str | None) -> _Line:
@@ -192,8 +163,6 @@ def _session(fields: Mapping[str, Any], instructions: tuple[bytes, ...]) -> Sess
         archived_at=_moment(fields, "archived_at"),
     )
     check_settings(session)
-    if session.metadata == _UNFINISHED:
-        raise InvalidRequest("The session was only half imported when it was exported.", param="metadata")
     return session
 
 

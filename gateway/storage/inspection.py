@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
+from gateway.addresses import shown
 from gateway.errors import StorageUnavailable
 from gateway.storage import schema
-from gateway.storage.addresses import shown
 from gateway.storage.revisions import known_revisions
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def current_revision(url: str) -> str | None:
     """
     if url.startswith("sqlite:"):
         path = schema.database_path(url)
-        return _read_sqlite(path, _sqlite_revision) if path.exists() else None
+        return _read_sqlite(path, schema.current_revision) if path.exists() else None
     from gateway.storage.postgres.schema import current_revision as read  # noqa: PLC0415 - only the driver that is used
     from gateway.storage.postgres.single import connected  # noqa: PLC0415
 
@@ -57,18 +57,27 @@ async def upgrade(url: str) -> None:
 async def check(url: str, *, probe: Probe | None = None) -> Sequence[str]:
     """What keeps a gateway from working with the database, each with what to do about it; empty if nothing does.
 
-    `probe` is asked about a PostgreSQL database whose schema is current.
+    `probe` is asked about a PostgreSQL database, whatever is wrong with our own tables in it.
     """
-    revision = await current_revision(url)
-    if problem := schema_problem(url, revision):
+    if not url.startswith("sqlite:"):
+        return await _check_postgres(url, probe)
+    if problem := schema_problem(url, await current_revision(url)):
         return [problem]
-    if url.startswith("sqlite:"):
-        return _read_sqlite(schema.database_path(url), _sqlite_damage)
-    from gateway.storage.postgres.single import connected  # noqa: PLC0415 - only the driver that is used
+    return _read_sqlite(schema.database_path(url), _sqlite_damage)
+
+
+async def _check_postgres(url: str, probe: Probe | None) -> Sequence[str]:
+    from gateway.storage.postgres.schema import current_revision as read  # noqa: PLC0415 - only the driver that is used
+    from gateway.storage.postgres.schema import encoding_problem  # noqa: PLC0415
+    from gateway.storage.postgres.single import connected  # noqa: PLC0415
     from gateway.storage.postgres.usable import find_problems  # noqa: PLC0415
 
     async with connected(url) as connection:
-        return [*await find_problems(connection), *(await probe(connection) if probe else ())]
+        if problem := encoding_problem(connection):
+            return [problem]  # nothing that would be done in this database is of use
+        problem = schema_problem(url, await read(connection))
+        ours = [problem] if problem else await find_problems(connection)
+        return [*ours, *(await probe(connection) if probe else ())]
 
 
 def schema_problem(url: str, revision: str | None) -> str | None:
@@ -92,13 +101,6 @@ def _read_sqlite(path: Path, read: Callable[[sqlite3.Connection], T]) -> T:
             return read(connection)
     except sqlite3.Error as exc:
         raise StorageUnavailable(f"The database {path} cannot be read: {exc}") from exc
-
-
-def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
-        return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return None if row is None else str(row[0])
 
 
 def _sqlite_damage(connection: sqlite3.Connection) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from gateway.addresses import POSTGRESQL, check_postgres_url
 from gateway.ports import Store
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ def make_store(
 
     `timeout`: seconds that the database may take to answer. `pool_size` and `statement_cache_size` are PostgreSQL's,
     `checkpoints` is SQLite's: False for a process beside the one that serves. `external`: the host's tables, where
-    sessions and messages are kept in those (PostgreSQL). Raises ValueError for any other URL.
+    sessions and messages are kept in those (PostgreSQL). Raises ValueError, which quotes no URL, for any other.
     """
-    is_postgresql = url.startswith(("postgresql://", "postgres://"))
+    is_postgresql = url.startswith(POSTGRESQL)
+    if is_postgresql:
+        check_postgres_url(url)
     if external is not None and not is_postgresql:
         raise ValueError("Tables of your own are for PostgreSQL.")
     if url == "memory:":

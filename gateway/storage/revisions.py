@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+from gateway.storage.errors import SchemaTooNew
+
 Dialect = Literal["postgresql", "sqlite"]
 
 ONE_AT_A_TIME = threading.Lock()
@@ -20,6 +22,16 @@ _VERSIONS = Path(__file__).with_name("migrations") / "versions"
 def known_revisions() -> list[str]:
     """The ids of the revisions in versions/, oldest first: the numbers that their files' names begin with."""
     return sorted(path.name.split("_")[0] for path in _VERSIONS.glob("[0-9]*.py"))
+
+
+def refuse_unknown(revision: str | None, place: str) -> None:
+    """Raises SchemaTooNew for a revision that a later gateway has brought the database to; `place` says which one."""
+    known = known_revisions()
+    if revision is not None and revision not in known:
+        raise SchemaTooNew(
+            f"{place} has schema {revision}; this gateway knows schemas up to {known[-1]}. "
+            "Run the gateway that upgraded it, or a later one."
+        )
 
 
 def ddl(dialect: Dialect, *, start: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gateway.domain import ApiKey, AuditEntry, HistoryMessage, LedgerEntry, Session, SessionStats, Status, User
@@ -78,7 +78,18 @@ def appending(turn: ClosedTurn) -> Appending:
         turn.messages,
         turn.instructions,
         entry.status,
+        turn.session_created_at,
     )
+
+
+def is_meant(session: Session, appending: Appending) -> bool:
+    """False for another session than the one that was opened, of the same id."""
+    return appending.session_created_at in (None, session.created_at)
+
+
+def without_choices(entry: LedgerEntry) -> LedgerEntry:
+    """What is kept of a user who was erased: no text that a client could have chosen."""
+    return replace(entry, session_id=None, request_id="")
 
 
 def refuse_archived(session: Session) -> None:

@@ -17,8 +17,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import StorageUnavailable
-from gateway.storage.errors import SchemaTooNew
-from gateway.storage.revisions import ONE_AT_A_TIME, known_revisions
+from gateway.storage.revisions import ONE_AT_A_TIME, known_revisions, refuse_unknown
 
 
 def upgrade(url: str) -> None:
@@ -37,11 +36,14 @@ def upgrade(url: str) -> None:
 
 
 def database_path(url: str) -> Path:
-    """The file that the databases package opens for `url`. Raises ValueError for a URL that is not a plain file's."""
+    """The file that the databases package opens for `url`. Raises ValueError for a URL that is not a plain file's.
+
+    Where links lead to, as SQLite finds its write-ahead log: our locks must lie beside the same file for everyone.
+    """
     parsed = DatabaseURL(url)
     if parsed.dialect != "sqlite" or parsed.database in ("", ":memory:") or parsed.options:
         raise ValueError(f"{url!r} must be sqlite:///PATH")
-    return Path(parsed.database)
+    return Path(parsed.database).resolve()
 
 
 @contextmanager
@@ -58,20 +60,16 @@ def _prepare(path: Path) -> None:
     if not path.exists():
         # Only ever a new file: closing a file that SQLite has open elsewhere in this process would drop its locks.
         path.touch(mode=0o600, exist_ok=False)
-    known = known_revisions()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        current = _revision(connection)
-        if current is not None and current not in known:
-            raise SchemaTooNew(
-                f"The database {path} has schema {current}; this gateway knows schemas up to {known[-1]}. "
-                "Run the gateway that upgraded it, or a later one."
-            )
+        current = current_revision(connection)
+        refuse_unknown(current, f"The database {path}")
         connection.execute("PRAGMA journal_mode = WAL")
-    if current != known[-1]:
+    if current != known_revisions()[-1]:
         _migrate(path)
 
 
-def _revision(connection: sqlite3.Connection) -> str | None:
+def current_revision(connection: sqlite3.Connection) -> str | None:
+    """The revision that the database is at; None if it has none of our tables."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
         return None
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

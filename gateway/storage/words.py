@@ -32,9 +32,10 @@ _LONGEST_WORD = 64
 _MOST_QUERY_WORDS = 32
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 
-# An escaped half of a surrogate pair: JSON's grammar has it, Unicode does not, and orjson refuses it.
+# An escaped half of a surrogate pair: JSON's grammar has it, Unicode does not, and orjson refuses it. Escapes are read
+# one after the other: what follows an escaped backslash is none.
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_ESCAPE = re.compile(rb"%b%b|(%b|%b)|\\." % (_HIGH, _LOW, _HIGH, _LOW), re.DOTALL)
 _BEFORE, _AFTER = 60, 140
 """Characters of a snippet before and after the place that was found."""
 
@@ -134,7 +135,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return orjson.loads(_LONE_SURROGATE.sub(rb"\\ufffd", body))
+        return orjson.loads(_ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body))
 
 
 def _words(text: str) -> Sequence[str]:

@@ -83,7 +83,7 @@ class Claims:
         try:
             if not place.is_first:
                 has_ticket = await self._take_ticket(claim)
-                await self._wait(claim, place.reach())
+                await self._wait(claim, place.reach)
             claim.hold = replace(claim.hold, ticket=queue.lowest(None))
             has_ticket = False
             yield claim
@@ -101,7 +101,7 @@ class Claims:
         if claim.hold.ticket is None:
             await self._take_ticket(claim)
         claim.hold = replace(claim.hold, ticket=claim.queue.lowest(claim.hold.ticket))
-        await self._wait(claim, self._sleep(claim.pause))
+        await self._wait(claim, lambda: self._sleep(claim.pause))
         claim.pause = min(2 * claim.pause, _LONGEST_PAUSE)
 
     async def aclose(self) -> None:
@@ -117,10 +117,10 @@ class Claims:
         claim.queue.add(ticket)
         return True
 
-    async def _wait(self, claim: Claim, something: Awaitable[None]) -> None:
+    async def _wait(self, claim: Claim, something: Callable[[], Awaitable[None]]) -> None:
         try:
             async with claim.flight.waiting(), asyncio.timeout_at(claim.deadline):
-                await something
+                await something()
         except TimeoutError:
             raise _locked(self._timeout) from None
         except Interrupted as exc:

@@ -37,7 +37,8 @@ class Closer:
         instructions = tuple(message.body for message in turn.request.instructions)
         pinned = instructions if instructions and outcome.status is not Status.FAILED else None
         hold = None if claim is None else claim.hold
-        first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned, hold))
+        created_at = None if turn.history is None else turn.history.session.created_at
+        first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned, hold, created_at))
         if claim is not None:
             claim.settle()
         if turn.history is not None:

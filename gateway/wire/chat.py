@@ -5,12 +5,12 @@ a 400 that names it. What the gateway reads (messages, stream, limits, session) 
 half-done when it turns out wrong.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidRequest
+from gateway.ids import is_id
 from gateway.wire.json import dump
 
 OPENAI_PARAMS = frozenset(
@@ -35,7 +35,6 @@ _OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "sessi
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
 MOST_MESSAGES = 2048
-_SESSION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,6 @@ def parse_messages(value: Any) -> tuple[Sequence[NewChatMessage], Sequence[NewCh
     return messages[:head], messages[head:]
 
 
-def is_session_id(value: str) -> bool:
-    return _SESSION_ID.fullmatch(value) is not None
-
-
 def _invalid(param: str, message: str, code: str = "invalid_value") -> InvalidRequest:
     return InvalidRequest(f"Invalid '{param}': {message}", code=code, param=param)
 
@@ -142,7 +137,7 @@ def _session_id(field: Any, header: str | None) -> str | None:
     value = field if field is not None else header
     if value is None:
         return None
-    if not isinstance(value, str) or not is_session_id(value):
+    if not isinstance(value, str) or not is_id(value):
         raise _invalid("session_id", "expected 1 to 128 characters out of A-Z, a-z, 0-9 and . _ : -")
     return value
 

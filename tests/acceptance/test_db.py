@@ -99,6 +99,10 @@ async def test_more_that_might_be_wrong(postgresql: PostgreSQL) -> None:
     with postgresql.migrated_database() as url:
         assert await inspection.check(url) == []
         assert await inspection.check(url, probe=probe) == ["42 columns are missing"]
+        execute(url, "DROP TABLE gateway_schema_version")
+        ours, theirs = await inspection.check(url, probe=probe)
+        assert "Run `gateway db upgrade`" in ours
+        assert theirs == "42 columns are missing"
 
 
 def test_a_database_that_is_none(tmp_path: Path) -> None:
@@ -109,11 +113,20 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1/nowhere", "127.0.0.1:not-a-port/nowhere"])
-def test_a_server_that_is_not_there(tmp_path: Path, address: str) -> None:
-    result = _gateway(tmp_path, f"postgresql://ada:{PASSWORD}@{address}").command("db", "check")
+@pytest.mark.parametrize("options", ["", "?sslmode=bogus"])
+def test_a_server_that_is_not_there(tmp_path: Path, options: str) -> None:
+    result = _gateway(tmp_path, f"postgresql://ada:{PASSWORD}@127.0.0.1:1/nowhere{options}").command("db", "check")
     assert (result.returncode, result.stdout) == (1, "")
-    assert f"The database postgresql://ada@{address}" in result.stderr
+    assert "The database postgresql://ada@127.0.0.1:1/nowhere" in result.stderr
+    assert PASSWORD not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("db", "check"), ("keys", "list"), ("serve",)])
+def test_a_password_that_is_not_encoded(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = _gateway(tmp_path, f"postgresql://ada:top/{PASSWORD}@127.0.0.1:1/nowhere").command(*command)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "storage.url: must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE: percent-encode" in result.stderr
     assert PASSWORD not in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -170,6 +183,7 @@ def test_a_role_without_the_right_to_create_tables(clerk: tuple[str, str], tmp_p
     refused = gateway.command("db", "upgrade")
     assert refused.returncode == 1
     assert "permission denied" in refused.stderr
+    assert "have the output of `gateway db sql` run by a role that may" in refused.stderr
     execute(admin, gateway.command("db", "sql").stdout, f"GRANT SELECT ON gateway_schema_version TO {role}")
 
     check = gateway.command("db", "check")

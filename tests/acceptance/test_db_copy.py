@@ -67,9 +67,11 @@ def test_a_conflict_is_told_at_the_end(directory: GatewayProcess, target: str) -
     ("source", "target", "code", "said"),
     [
         ("sqlite:///source.db", "sqlite:///./source.db", 1, "are the same database"),
-        ("sqlite:///nowhere.db", "sqlite:///new.db", 1, "nowhere.db has no tables of the gateway's"),
+        ("sqlite:///nowhere.db", "sqlite:///new.db", 1, "nowhere.db to copy from."),
         ("memory:", "sqlite:///new.db", 2, "--from must be sqlite:///PATH or postgresql://"),
         ("sqlite:///source.db", "mysql://ada:secret@host/db", 2, "--to must be sqlite:///PATH or postgresql://"),
+        ("sqlite:///source.db", "postgresql://ada:top/secret@127.0.0.1/db", 2, "Percent-encode what a URL cannot hold"),
+        ("postgresql://ada:top#secret@127.0.0.1/db", "sqlite:///new.db", 2, "Percent-encode what a URL cannot hold"),
         ("sqlite:///source.db", "postgresql://ada:secret@127.0.0.1:1/db", 1, "postgresql://ada@127.0.0.1:1/db says"),
     ],
 )

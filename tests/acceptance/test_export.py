@@ -7,25 +7,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.storage import open_store
 from tests.acceptance.process import GatewayProcess
-from tests.postgresql import PostgreSQL
 from tests.stubs.openai_wire import OpenAIStub, run_in_thread
+
+if TYPE_CHECKING:
+    from tests.postgresql import PostgreSQL
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 MODELS = {"models": [{"name": "echo", "model": "echo"}]}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/gateway.db"
         return
-    with postgresql.migrated_database() as database:
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    with server.migrated_database() as database:
         yield database
 
 
@@ -129,6 +132,40 @@ async def test_a_program_and_a_server_share_a_session(gateway: GatewayProcess, u
         assert "8 messages" in (await store.get_messages(session))[-1]["content"]
         assert (await store.stats(session)).turns == 2
         assert [hit.seq for hit in (await store.search("ada", "three")).items] == [5]
+
+
+@pytest.mark.parametrize("options", ["", "--output /dev/full"])
+async def test_a_disk_that_is_full(elsewhere: GatewayProcess, options: str) -> None:
+    await add_session(elsewhere, "short")
+    result = shell(elsewhere, f"sessions export {options} > /dev/full")
+    assert result.returncode == 1
+    assert result.stderr.endswith(": No space left on device.\n")
+    assert result.stderr.count("\n") == 1
+
+
+async def test_a_reader_that_has_read_enough(elsewhere: GatewayProcess) -> None:
+    await add_session(elsewhere, "long" * 100_000)  # more than a pipe holds
+    result = shell(elsewhere, "sessions export | head -c 1")
+    assert (result.stdout, result.stderr) == ("{", "")
+
+
+async def add_session(gateway: GatewayProcess, text: str) -> None:
+    async with open_store(f"sqlite:///{gateway.directory}/other.db") as store:
+        session = await store.create_session("ada")
+        await store.add_messages(session, [{"role": "user", "content": text}])
+
+
+def shell(gateway: GatewayProcess, command: str) -> subprocess.CompletedProcess[str]:
+    """A command of the gateway's with redirections."""
+    return subprocess.run(  # noqa: S602 - our own text
+        f"{sys.executable} -m gateway {command}",
+        shell=True,
+        cwd=gateway.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 
 from tests.acceptance.process import GatewayProcess
 
-SETTINGS = {"models": [{"name": "echo", "model": "echo"}]}
-REFUSED_WITHIN = 6.0
-"""Seconds: the five in which an erased user's key stops to work, and one for a slow machine."""
+SETTINGS = {"models": [{"name": "echo", "model": "echo"}], "auth": {"cache_seconds": 0.2}}
+REFUSED_WITHIN = 20.0
+"""Seconds: the time in which an erased user's key stops to work, and the rest for a slow machine."""
 
 
 @pytest.fixture(scope="module")

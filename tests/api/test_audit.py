@@ -1,9 +1,11 @@
 """GET /admin/audit: every operation on keys and stored data leaves an entry, and nothing else does."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from gateway.ids import ulid
 from gateway.ports import Store
 from tests.api.composed import STORES, Json, Person, new_store
 
@@ -20,11 +22,15 @@ async def audited(admin: Person, query: str = "") -> list[Json]:
     return entries
 
 
+REQUEST_ID = "req_" + ulid()
+"""As the gateway makes them."""
+
+
 async def test_an_entry_says_who_did_what_when_and_by_which_request(ada: Person, admin: Person) -> None:
     session = await ada.session(await ada.new_session(session_name="A secret"))
     path = f"/chat/sessions/{session['session_id']}/archive"
 
-    archived = await ada.http.post(path, headers={"x-request-id": "req_of_ada"})
+    archived = await ada.http.post(path, headers={"x-request-id": REQUEST_ID})
 
     [entry, *_] = await audited(admin)
     [key] = (await admin.http.get("/admin/keys?user=ada")).json()["data"]
@@ -34,7 +40,7 @@ async def test_an_entry_says_who_did_what_when_and_by_which_request(ada: Person,
         "action": "session.archive",
         "target": session["session_id"],
         "actor": {"user_id": ada.user_id, "key_id": key["id"]},
-        "request_id": "req_of_ada",
+        "request_id": REQUEST_ID,
         "details": {},
     }
     assert entry["id"].startswith("audit_")
@@ -116,3 +122,13 @@ async def test_entries_hold_no_names_and_no_texts(ada: Person, admin: Person) ->
     written = (await admin.http.get("/admin/audit")).text.lower()
     for text in ("harbour", '"ada"', '"eve"'):
         assert text not in written
+
+
+async def test_an_id_that_a_client_has_chosen_is_not_told_and_can_be_found(ada: Person, admin: Person) -> None:
+    session = await ada.new_session()
+    chosen = "my-secret-request"
+    await ada.http.post(f"/chat/sessions/{session}/archive", headers={"x-request-id": chosen})
+    entries = (await admin.http.get("/admin/audit")).json()["data"]
+    [entry] = [entry for entry in entries if entry["action"] == "session.archive"]
+    assert entry["target"] == session
+    assert entry["request_id"] == "sha256:" + hashlib.sha256(chosen.encode()).hexdigest()

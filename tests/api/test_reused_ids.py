@@ -1,6 +1,7 @@
 """Session ids that clients choose (`sessions.auto_create`): what was cached for one session never reaches another."""
 
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 
 from gateway.domain import NewMessage
 from gateway.ports import Appending, Store
+from gateway.storage.importing import import_sessions
 from tests.api.composed import Composed, Person, compose, refusal
 
 
@@ -60,6 +62,22 @@ async def test_a_session_as_long_under_the_same_id_is_told_apart_too(
     assert await store.add_messages(Appending(ada.user_id, "main", "turn_other", begun, other)) == 1
     await ada.say("main", "Who am I?")
     assert window(gateway) == ["My name is Eve.", "Hello, Eve.", "Who am I?"]
+
+
+async def test_a_session_that_was_purged_and_imported_with_the_same_times_is_told_apart_too(
+    gateway: Composed, store: Store, ada: Person
+) -> None:
+    def line(name: str, *, times: int) -> bytes:
+        said = [{"role": "user", "content": f"My name is {name}."}, {"role": "assistant", "content": f"Hello, {name}."}]
+        fields = {"session_id": "main", "user": "ada", "created_at": "2026-01-31T12:00:00Z", "messages": said * times}
+        return json.dumps(fields).encode()
+
+    assert [each.messages async for each in import_sessions(store, [line("Ada", times=1)])] == [2]
+    await ada.say("main", "Who am I?")
+    assert await store.purge_session(ada.user_id, "main")
+    assert [each.messages async for each in import_sessions(store, [line("Eve", times=2)])] == [4]  # as long as it was
+    await ada.say("main", "Who am I?")
+    assert window(gateway) == ["My name is Eve.", "Hello, Eve."] * 2 + ["Who am I?"]
 
 
 async def test_a_call_that_names_no_model_creates_no_session(ada: Person) -> None:

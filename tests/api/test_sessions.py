@@ -208,6 +208,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"metadata": "x"}, "metadata", "invalid_value", "dictionary"),
     ({"metadata": {"a": "x" * 16_384}}, "metadata", "invalid_value", "at most 16384 bytes"),
     ({"metadata": {"a\0": 1}}, "metadata", "invalid_value", "NUL"),
+    ({"metadata": {"gateway.import": "turn_1"}}, "metadata", "invalid_value", "not imported to their end"),
     ({"model": 5}, "model", "invalid_value", "string"),
     ({"name": "x"}, "name", "unknown_parameter", "known are session_name, model"),
 ]

@@ -61,6 +61,15 @@ async def test_an_erased_users_keys_stop_at_once(gateway: Composed, ada: Person,
     assert (await bob.http.get("/v1/models")).status_code == 200
 
 
+async def test_an_erased_user_whose_key_is_still_believed_elsewhere_makes_no_session(
+    gateway: Composed, ada: Person
+) -> None:
+    await ada.new_session()
+    await gateway.store.erase_user(ada.user_id)  # by another process: this one has just found the key valid
+    error = refusal(await ada.http.post("/chat/sessions", json={}), 401)
+    assert error["code"] == "invalid_api_key"
+
+
 async def test_a_name_may_be_given_anew(gateway: Composed, ada: Person, admin: Person) -> None:
     await ada.new_session()
     await admin.http.delete(f"/admin/users/{ada.user_id}?purge=true")

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.ids import new_message_id, new_request_id, new_session_id, new_turn_id, new_user_id, ulid
-from gateway.wire.chat import is_session_id
+from gateway.ids import is_id, new_message_id, new_request_id, new_session_id, new_turn_id, new_user_id, ulid
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -55,4 +54,4 @@ def test_an_id_says_what_it_names(make: Callable[[], str], prefix: str) -> None:
 
 
 def test_a_new_session_id_is_one_that_a_client_may_send() -> None:
-    assert is_session_id(new_session_id())
+    assert is_id(new_session_id())

@@ -111,7 +111,7 @@ async def test_tables_of_ones_own_are_used(postgresql: PostgreSQL) -> None:
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(url: str, tables: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"tables must name both|are for PostgreSQL|should match pattern"):
+    with pytest.raises(ValueError, match=r"tables must name both|are for PostgreSQL|must be letters"):
         open_store(url, tables=tables)
 
 
@@ -175,6 +175,7 @@ async def test_nobody_sees_another_users_sessions(store: SessionStore, session: 
         {"metadata": {"long": "x" * 16 * 1024}},
         {"metadata": {"not JSON": object()}},
         {"metadata": ["no object"]},
+        {"metadata": {"gateway.import": "turn_1"}},
     ],
 )
 async def test_settings_that_the_gateway_would_refuse(store: SessionStore, settings: dict[str, Any]) -> None:
@@ -198,7 +199,16 @@ async def test_lists_are_paged_and_filtered_newest_first(store: SessionStore) ->
     assert [session.id for session in odd.items] == [made[3].id, made[1].id]
 
 
-@pytest.mark.parametrize("paging", [{"limit": 0}, {"offset": -1}])
+@pytest.mark.parametrize("metadata", ["x", {"a": 1}, {1: "a"}, {str(n): "x" for n in range(17)}], ids=str)
+async def test_metadata_that_no_session_is_looked_for_by(store: SessionStore, metadata: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await store.list_sessions("ada", metadata=metadata)
+    assert refused.value.param == "metadata"
+
+
+@pytest.mark.parametrize(
+    "paging", [{"limit": 0}, {"offset": -1}, {"limit": 10**30}, {"offset": 10**30}, {"limit": "5"}]
+)
 async def test_pages_that_are_none(store: SessionStore, session: Session, paging: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         await store.list_sessions("ada", **paging)
@@ -329,6 +339,25 @@ async def test_messages_that_the_wire_would_refuse(
     assert await store.get_messages(session) == []
 
 
+@pytest.mark.parametrize(
+    ("noted", "param"),
+    [
+        ({"metadata": [1, 2]}, "metadata"),
+        ({"metadata": "abc"}, "metadata"),
+        ({"metadata": {"long": "x" * 16 * 1024}}, "metadata"),
+        ({"model": 5}, "model"),
+        ({"model": "m" * 257}, "model"),
+    ],
+)
+async def test_notes_that_no_message_takes(
+    store: SessionStore, session: Session, noted: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await store.add_messages(session, exchange(1), **noted)
+    assert refused.value.param == param
+    assert await store.get_messages(session) == []
+
+
 # ── context ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -341,6 +370,15 @@ async def test_a_context_is_whole_exchanges_within_the_number_of_messages(store:
     assert await store.get_recent_context(session, 10_000, max_messages=1) == []
     with pytest.raises(InvalidRequest):
         await store.get_recent_context(session, 10_000, max_messages=-1)
+
+
+@pytest.mark.parametrize("number", [-1, 1001, 10**30, "5"])
+async def test_a_number_of_messages_that_no_request_could_ask_for(
+    store: SessionStore, session: Session, number: Any
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await store.get_recent_context(session, 1000, max_messages=number)
+    assert refused.value.param == "max_messages"
 
 
 async def test_a_context_has_at_most_so_many_tokens_its_instructions_included(store: SessionStore) -> None:

@@ -60,7 +60,7 @@ async def host(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[ExternalStore]:
-    store = ExternalStore(url, host_tables.TABLES)
+    store = ExternalStore(url, host_tables.TABLES, timeout=60)
     await store.start()
     await store.add_key(make_key())
     yield store
@@ -295,7 +295,7 @@ async def test_everything_that_is_wrong_is_said_at_once(url: str, host: asyncpg.
         "app.chat_sessions.owner must be nullable or have a default: the gateway does not know it.",
     ]
     assert await problems(host, host_tables.TABLES) == expected
-    store = ExternalStore(url, host_tables.TABLES)
+    store = ExternalStore(url, host_tables.TABLES, timeout=60)
     with pytest.raises(StorageUnavailable) as refused:
         await store.start()
     assert refused.value.message.splitlines() == ["The tables under storage.tables cannot be used:", *expected]

@@ -26,6 +26,12 @@ def test_another_url_is_refused_and_not_shown(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="percent-encode") as caught:
+        make_store("postgresql://alice:hunter2/x@localhost/x")
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("url", "foreign"), [("memory:", "asyncpg"), ("sqlite:///x.db", "asyncpg")])
 def test_no_driver_of_another_database_is_loaded(url: str, foreign: str) -> None:
     program = (

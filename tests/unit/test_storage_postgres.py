@@ -207,7 +207,7 @@ async def test_a_turn_whose_connection_ends_while_it_waits_is_an_outage(url: str
 async def test_a_turn_that_cannot_be_opened_in_time_is_given_up_and_its_connection_goes_on(
     url: str, session: Session
 ) -> None:
-    async with running(PostgresStore(url, timeout=0.2, pool_size=1)) as store, connected(url) as other:
+    async with running(PostgresStore(url, timeout=2, pool_size=1)) as store, connected(url) as other:
         async with other.transaction():
             await turns.close_turn(Link(other, QUERIES), make_turn(session))
             async with asyncio.timeout(20):
@@ -221,7 +221,7 @@ async def test_a_turn_that_cannot_be_opened_in_time_is_given_up_and_its_connecti
 
 
 async def test_waiting_for_a_free_connection_counts(url: str, session: Session) -> None:
-    async with running(PostgresStore(url, timeout=0.2, pool_size=1)) as store, connected(url) as other:
+    async with running(PostgresStore(url, timeout=2, pool_size=1)) as store, connected(url) as other:
         async with other.transaction():
             await turns.close_turn(Link(other, QUERIES), make_turn(session))
             closed = asyncio.create_task(store.close_turn(make_turn(session)))
@@ -282,7 +282,7 @@ async def test_renewing_removes_the_tickets_of_those_who_have_gone(url: str, ses
         ("list_sessions", ("u", False, 10, 0), "sessions_by_user"),
         ("list_ledger", ("u", 10, 0), "turns_by_user"),
         ("session_stats", ("s", "u"), "turns_by_session"),
-        ("messages_to_index", ("s", 10), "messages_pkey"),
+        ("messages_to_index", ("s", 10, 1000), "messages_pkey"),
     ],
 )
 async def test_statements_go_by_an_index(url: str, name: str, values: tuple[object, ...], index: str) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -44,7 +45,7 @@ def with_part(url: str, **parts: str) -> str:
 
 
 async def start(url: str) -> None:
-    store = PostgresStore(url)
+    store = PostgresStore(url, timeout=60)
     await store.start()
     await store.ping()
     await store.aclose()
@@ -146,14 +147,38 @@ async def test_a_database_that_is_not_there_is_an_outage_that_says_what_to_do(ur
         await start(with_part(url, path="/no_such_one"))
 
 
-async def test_a_database_of_another_encoding_is_refused(url: str) -> None:
+@pytest.fixture
+def latin(url: str) -> Iterator[str]:
+    """A database that cannot hold every text."""
     name = urlsplit(url).path.removeprefix("/") + "_latin"
     execute(url, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
-    try:
-        with pytest.raises(StorageUnavailable, match="LATIN1"):
-            await start(with_part(url, path=f"/{name}"))
-    finally:
-        execute(url, f"DROP DATABASE {name}")
+    yield with_part(url, path=f"/{name}")
+    execute(url, f"DROP DATABASE {name}")
+
+
+@pytest.mark.parametrize("prepare", [start, inspection.upgrade])
+async def test_a_database_of_another_encoding_is_refused(
+    prepare: Callable[[str], Coroutine[Any, Any, None]], latin: str
+) -> None:
+    with pytest.raises(StorageUnavailable, match=r"encoding is LATIN1.*ENCODING 'UTF8'"):
+        await prepare(latin)
+    assert tables(latin) == set()
+
+
+async def test_a_database_of_another_encoding_is_not_to_be_upgraded(latin: str) -> None:
+    [problem] = await inspection.check(latin)
+    assert problem.startswith("The database's encoding is LATIN1")
+
+
+async def test_an_operator_is_told_of_tables_of_somebody_elses(url: str) -> None:
+    execute(url, "CREATE TABLE audit_log (somebody_elses int)")
+    with pytest.raises(StorageUnavailable, match="tables of somebody else's"):
+        await inspection.upgrade(url)
+
+
+async def test_an_operator_is_told_how_to_make_a_database_that_is_not_there(url: str) -> None:
+    with pytest.raises(StorageUnavailable, match=r'database "no_such_one" does not exist.*CREATE DATABASE'):
+        await inspection.upgrade(with_part(url, path="/no_such_one"))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +199,14 @@ async def test_a_server_that_is_not_there_is_an_outage_and_the_password_is_not_s
     assert "hunter2" not in caught.value.message + str(caught.value.__cause__) + caplog.text
 
 
+@pytest.mark.parametrize("rest", ["127.0.0.1/x?sslmode=hunter2", "/x?host=127.0.0.1:hunter2"])
+async def test_a_url_that_the_driver_cannot_read_is_told_without_it(rest: str) -> None:
+    with pytest.raises(StorageUnavailable, match=r"driver cannot read storage\.url") as caught:
+        await start(f"postgresql://alice:hunter2@{rest}")
+    assert "hunter2" not in caught.value.message
+    assert caught.value.__cause__ is None
+
+
 async def test_no_url_is_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     await start(url)
@@ -191,7 +224,7 @@ def test_a_database_that_is_up_to_date_is_started_on_without_alembic(url: str) -
 
 
 async def test_a_store_can_be_started_again(url: str) -> None:
-    store = PostgresStore(url)
+    store = PostgresStore(url, timeout=60)
     for _ in range(2):
         await store.start()
         await store.ping()

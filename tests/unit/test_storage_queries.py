@@ -26,7 +26,10 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
-    return store._lanes.writer, store._lanes.readers
+    """The writer, and all that read."""
+    searcher = store._lanes._searcher
+    assert searcher is not None
+    return store._lanes.writer, [*store._lanes.readers, searcher]
 
 
 async def plan(store: SqliteStore, name: str) -> str:

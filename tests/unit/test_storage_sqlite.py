@@ -6,16 +6,28 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.errors import StorageUnavailable
-from gateway.ports import TurnOpening
-from gateway.storage.sqlite import SqliteStore
+from gateway.ports import ClosedTurn, TurnOpening
+from gateway.storage.sqlite import SqliteStore, indexing
 from gateway.storage.sqlite.lane import Lane
-from tests.contract.store.values import ALICE, BOB, at, make_key, make_session, make_turn, opening, seqs
+from tests.contract.store.values import (
+    ALICE,
+    BOB,
+    at,
+    make_entry,
+    make_key,
+    make_message,
+    make_session,
+    make_turn,
+    opening,
+    seqs,
+)
 
 
 @pytest.fixture
@@ -253,3 +265,17 @@ async def test_a_store_that_was_not_started_is_unavailable(path: Path) -> None:
     with pytest.raises(StorageUnavailable):
         await store.add_key(make_key())
     await store.aclose()
+
+
+async def test_long_messages_are_indexed_a_few_at_a_time(store: SqliteStore) -> None:
+    """So that nobody waits long for the writer; but one at least, however long it is."""
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    body = b'{"role":"user","content":"' + b"word " * 120_000 + b'"}'  # 600 kB
+    await store.close_turn(ClosedTurn(make_entry(session), tuple(make_message(body=body) for _ in range(5))))
+    found = await store._lanes.search(partial(indexing.read_lacking, user_id=None, limit=1000))
+    assert [(len(lacking.bodies), lacking.is_all) for lacking in found] == [(1, False)]
+    while await store.index_messages(limit=1):
+        pass
+    assert len((await store.search(session.user_id, "word", limit=10, offset=0)).items) == 5

@@ -99,11 +99,11 @@ async def test_nothing_of_a_purged_session_comes_back_into_the_index(store: Sqli
     await store.create_session(session)
     await say(store, session, "secret")
     lanes = store._lanes
-    lacking = await lanes.read(lambda connection: indexing.read_lacking(connection, ALICE.id, 100))
+    lacking = await lanes.read(lambda connection: indexing.read_lacking(connection, user_id=ALICE.id, limit=100))
     await store.purge_session(ALICE.id, session.id)
-    await lanes.write(lambda connection: indexing.write(connection, indexing.words_for(lacking)))
+    await lanes.write(lambda connection: indexing.write(connection, indexed=indexing.words_for(lacking)))
     await store.create_session(make_session("sess_1", created_at=at(1)))
-    await lanes.write(lambda connection: indexing.write(connection, indexing.words_for(lacking)))
+    await lanes.write(lambda connection: indexing.write(connection, indexed=indexing.words_for(lacking)))
     assert list((await store.search(ALICE.id, "secret", limit=9, offset=0)).items) == []
     count = "SELECT count(*) FROM search_texts"
     assert await lanes.read(lambda connection: connection.execute(count).fetchone()[0]) == 0
@@ -114,11 +114,11 @@ async def test_an_old_title_does_not_replace_the_new_one(store: SqliteStore) -> 
     session = make_session("sess_1", name="old")
     await store.create_session(session)
     lanes = store._lanes
-    lacking = await lanes.read(lambda connection: indexing.read_lacking(connection, None, 100))
+    lacking = await lanes.read(lambda connection: indexing.read_lacking(connection, user_id=None, limit=100))
     await store.index_messages(limit=100)
     await store.update_session(ALICE.id, "sess_1", SessionChanges(frozenset({"name"}), name="new"), at(1))
     for _ in range(2):
-        await lanes.write(lambda connection: indexing.write(connection, indexing.words_for(lacking)))
+        await lanes.write(lambda connection: indexing.write(connection, indexed=indexing.words_for(lacking)))
         assert len((await store.search(ALICE.id, "new", limit=9, offset=0)).items) == 1
 
 

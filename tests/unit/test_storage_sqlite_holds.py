@@ -14,7 +14,7 @@ from gateway.domain import Session
 from gateway.errors import InvalidRequest, StorageUnavailable
 from gateway.ports import Cleaned, Cleaning, Hold, Locked, OpenedTurn, TurnOpening
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.sqlite.holds import Claim, Holds
+from gateway.storage.sqlite.holds import Holds, Taking
 from tests.contract.store.values import ALICE, BOB, START, at, make_key, make_session, make_turn, opening
 
 FIRST, SECOND = Hold("hold_1"), Hold("hold_2")
@@ -50,7 +50,7 @@ def holds(path: Path) -> Iterator[Holds]:
 
 @asynccontextmanager
 async def started(path: Path, *, checkpoints: bool = True) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(f"sqlite:///{path}", timeout=0.5, checkpoints=checkpoints)
+    store = SqliteStore(f"sqlite:///{path}", timeout=60, checkpoints=checkpoints)
     await store.start()
     try:
         yield store
@@ -85,37 +85,37 @@ async def checkpoints(store: SqliteStore) -> int:
 
 def test_of_two_files_opened_by_one_process_one_gets_the_lock(holds: Holds, path: Path) -> None:
     other = Holds(path)
-    assert holds.claim("hold_1", "user", "sess") is Claim.TAKEN
-    assert holds.claim("hold_1", "user", "sess") is Claim.KEPT
-    assert holds.claim("hold_2", "user", "sess") is Claim.REFUSED
-    assert other.claim("hold_3", "user", "sess") is Claim.REFUSED
+    assert holds.take("hold_1", "user", "sess") is Taking.TAKEN
+    assert holds.take("hold_1", "user", "sess") is Taking.KEPT
+    assert holds.take("hold_2", "user", "sess") is Taking.REFUSED
+    assert other.take("hold_3", "user", "sess") is Taking.REFUSED
     other.let_go("hold_3")
-    assert other.claim("hold_3", "user", "sess") is Claim.REFUSED
+    assert other.take("hold_3", "user", "sess") is Taking.REFUSED
     holds.let_go("hold_1")
-    assert other.claim("hold_3", "user", "sess") is Claim.TAKEN
+    assert other.take("hold_3", "user", "sess") is Taking.TAKEN
     other.close()
-    assert holds.claim("hold_2", "user", "sess") is Claim.TAKEN
+    assert holds.take("hold_2", "user", "sess") is Taking.TAKEN
 
 
 def test_nobody_is_in_the_way_of_a_user_by_asking_for_their_session(holds: Holds) -> None:
-    assert holds.claim("hold_1", "user_1", "sess") is Claim.TAKEN
-    assert holds.claim("hold_2", "user_2", "sess") is Claim.TAKEN
-    assert holds.claim("hold_3", "user_1", "sess\ud800") is Claim.TAKEN
+    assert holds.take("hold_1", "user_1", "sess") is Taking.TAKEN
+    assert holds.take("hold_2", "user_2", "sess") is Taking.TAKEN
+    assert holds.take("hold_3", "user_1", "sess\ud800") is Taking.TAKEN
 
 
 def test_a_closed_store_lets_go_of_everything_and_then_of_nothing(path: Path, holds: Holds) -> None:
     other = Holds(path)
-    other.claim("hold_1", "user", "sess")
+    other.take("hold_1", "user", "sess")
     assert other.become_keeper()
     assert not holds.become_keeper()
     other.close()
     other.let_go("hold_1")
     assert holds.become_keeper()
-    assert holds.claim("hold_2", "user", "sess") is Claim.TAKEN
+    assert holds.take("hold_2", "user", "sess") is Taking.TAKEN
 
 
 def test_the_file_of_locks_is_its_owners_and_stays_empty(holds: Holds, path: Path) -> None:
-    holds.claim("hold_1", "user", "sess")
+    holds.take("hold_1", "user", "sess")
     file = path.with_name("gateway.db-locks").stat()
     assert (file.st_mode & 0o777, file.st_size) == (0o600, 0)
 
@@ -135,8 +135,8 @@ async def test_what_cannot_be_held_leaves_no_lock(store: SqliteStore, path: Path
     for session_id in ("sess_unknown", "sess_old"):
         await store.open_turn(TurnOpening(user_id, session_id, hold=FIRST))
     others = Holds(path)
-    assert others.claim("hold_2", user_id, "sess_unknown") is Claim.TAKEN
-    assert others.claim("hold_3", user_id, "sess_old") is Claim.TAKEN
+    assert others.take("hold_2", user_id, "sess_unknown") is Taking.TAKEN
+    assert others.take("hold_3", user_id, "sess_old") is Taking.TAKEN
     others.close()
 
 
@@ -144,7 +144,7 @@ async def test_who_finds_others_waiting_leaves_no_lock(store: SqliteStore, sessi
     await store.queue_turn(ALICE.id, session.id, lease=30)
     assert await store.open_turn(opening(session, hold=FIRST)) == Locked()
     others = Holds(path)
-    assert others.claim("hold_2", ALICE.id, session.id) is Claim.TAKEN
+    assert others.take("hold_2", ALICE.id, session.id) is Taking.TAKEN
     others.close()
 
 
@@ -163,7 +163,7 @@ async def test_a_session_that_was_deleted_or_archived_while_held_says_so_to_othe
     store: SqliteStore, session: Session, path: Path
 ) -> None:
     others = Holds(path)
-    assert others.claim("hold_of_another", ALICE.id, session.id) is Claim.TAKEN
+    assert others.take("hold_of_another", ALICE.id, session.id) is Taking.TAKEN
     assert await store.open_turn(opening(session, hold=FIRST)) == Locked()
     await store.delete_session(ALICE.id, session.id, at(1))
     assert await store.open_turn(opening(session, hold=FIRST)) is None
@@ -200,6 +200,18 @@ async def test_a_hold_ends_with_its_process(store: SqliteStore, session: Session
     process.kill()
     await process.communicate()
     assert isinstance(await store.open_turn(opening(session, hold=FIRST)), OpenedTurn)
+
+
+async def test_a_link_to_the_file_leads_to_the_same_locks(store: SqliteStore, session: Session, path: Path) -> None:
+    """SQLite follows it too: there is one write-ahead log, and there must be one keeper of it."""
+    link = path.parent / "elsewhere" / "linked.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    async with started(link) as linked:
+        assert [await checkpoints(each) for each in (store, linked)] == [1000, 0]
+        assert isinstance(await store.open_turn(opening(session, hold=FIRST)), OpenedTurn)
+        assert await linked.open_turn(opening(session, hold=SECOND)) == Locked()
+    assert [entry.name for entry in link.parent.iterdir()] == ["linked.db"]
 
 
 async def test_one_of_the_stores_on_a_file_is_its_keeper_and_another_takes_over(path: Path) -> None:

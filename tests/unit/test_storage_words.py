@@ -116,7 +116,9 @@ def test_half_a_surrogate_pair_costs_a_message_no_other_character(text: str) -> 
         (rb"\ud83d\ude00", "😀"),
         (rb"\uD83D\uDE00\ud83d", "😀\ufffd"),
         (rb"\ud83d\ud83d\ude00\ude00", "\ufffd😀\ufffd"),
-        (rb"\\ud83d \ud83d", "\\ufffd \ufffd"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (rb"\\ud83d\ude00", "\\ud83d\ufffd"),
+        (rb"\\\ud83d\ude00\n\ude00", "\\😀\n\ufffd"),
         (rb"\\\ude00", "\\\ufffd"),
     ],
 )

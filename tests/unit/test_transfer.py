@@ -10,7 +10,7 @@ import pytest
 
 from gateway.domain import LedgerEntry, NewMessage, Session, SessionChanges, Status, StoredMessage, User
 from gateway.errors import NotFound, StorageUnavailable
-from gateway.ports import Appending, ClosedTurn
+from gateway.ports import Appending, ClosedTurn, Hold, OpenedTurn, TurnOpening
 from gateway.storage import SessionStore
 from gateway.storage.exporting import every_user, export_session, export_user
 from gateway.storage.importing import Imported, import_sessions
@@ -220,7 +220,7 @@ async def test_a_bare_line_gets_what_a_new_session_has(port: InMemoryStore) -> N
     [session] = await port.scan_sessions(limit=2)
     new = await SessionStore(port).create_session("ada")
     assert replace(
-        session, message_count=0, total_tokens=0, last_seq=0, exchange_seq=0, last_message_at=None
+        session, epoch=0, message_count=0, total_tokens=0, last_seq=0, exchange_seq=0, last_message_at=None
     ) == replace(new, id="s", created_at=session.created_at, updated_at=session.updated_at)
 
 
@@ -252,7 +252,7 @@ async def test_all_sessions_can_be_given_to_one_user(port: InMemoryStore) -> Non
         (line(max_history_messages=1001), "max_history_messages"),
         (line(metadata=[1]), "metadata"),
         (line(metadata={"nul": "\0"}), "NUL"),
-        (line(metadata={"gateway.import": "unfinished"}), "half imported"),
+        (line(metadata={"gateway.import": "turn_1"}), "not imported to their end"),
         (line(ttl_seconds=1), "ttl_seconds"),
         (line(created_at="yesterday"), "created_at"),
         (line(created_at=5), "created_at"),
@@ -310,7 +310,7 @@ async def test_an_import_that_broke_off_is_put_right_by_another(batches: int) ->
     with pytest.raises(StorageUnavailable):
         await bring(port, whole)
     [broken] = await port.scan_sessions(limit=2)
-    assert (broken.name, broken.metadata) == (None, {"gateway.import": "unfinished"})
+    assert (broken.name, list(broken.metadata)) == (None, ["gateway.import"])
 
     port.batches = 100
     assert [outcome.messages for outcome in await bring(port, whole)] == [1203]
@@ -318,3 +318,78 @@ async def test_an_import_that_broke_off_is_put_right_by_another(batches: int) ->
     assert (session.name, session.metadata, session.message_count) == ("Whole", {"a": 1}, 1203)
     assert session.archived_at == datetime(2026, 1, 31, 12, tzinfo=UTC)
     assert [outcome.skipped for outcome in await bring(port, whole)] == [True]
+
+
+LONG = line(session_name="Whole", messages=[{"role": "user", "content": str(n)} for n in range(1203)])
+
+
+async def broken_off() -> tuple[Failing, Session]:
+    """A store with a session of which one batch is in; it works again."""
+    port = Failing(1)
+    with pytest.raises(StorageUnavailable):
+        await bring(port, LONG)
+    port.batches = 100
+    [broken] = await port.scan_sessions(limit=2)
+    return port, broken
+
+
+@pytest.mark.parametrize("added", [{"role": "user", "content": "mine"}, {"role": "system", "content": "Be brief."}])
+async def test_what_was_added_to_a_session_that_is_half_imported_is_kept(added: dict[str, Any]) -> None:
+    port, broken = await broken_off()
+    store = SessionStore(port)
+    await store.add_messages(broken, [added])
+    [outcome] = await bring(port, LONG)
+    assert outcome.mistake is not None
+    assert "has been used" in outcome.mistake
+    kept = await store.get_recent_context(await current(port, broken), 100_000, max_messages=1000)
+    assert added in kept
+    assert len(kept) >= 500
+    await store.add_messages(broken, CONVERSATION)  # it is not left archived
+
+
+async def test_what_is_added_while_a_session_is_imported_ends_its_import() -> None:
+    class Shared(InMemoryStore):
+        async def add_messages(self, appending: Appending) -> int | None:
+            first = await super().add_messages(appending)
+            if first == 1:
+                others = [NewMessage("msg_other", "user", b'{"role":"user","content":"mine"}', 1, "o200k_base")]
+                await super().add_messages(replace(appending, turn_id="turn_other", messages=others))
+            return first
+
+    port = Shared()
+    [outcome] = await bring(port, LONG)
+    assert outcome.mistake is not None
+    assert "has been used" in outcome.mistake
+    [session] = await port.scan_sessions(limit=2)
+    assert session.message_count == 501
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["new", "half imported"])
+async def test_of_two_imports_of_a_line_at_once_one_is_told_that_the_session_is_in_use(is_begun: bool) -> None:
+    class Twice(Failing):
+        second: Sequence[Imported] = ()
+
+        async def add_messages(self, appending: Appending) -> int | None:
+            first = await super().add_messages(appending)
+            if first == 501:
+                self.second = await bring(self, LONG)
+            return first
+
+    port = Twice(0 if is_begun else 100)
+    if is_begun:
+        with pytest.raises(StorageUnavailable):
+            await bring(port, LONG)
+        port.batches = 100
+    assert [outcome.messages for outcome in await bring(port, LONG)] == [1203]
+    [told] = port.second
+    assert told.mistake is not None
+    assert "in use" in told.mistake
+    [session] = await port.scan_sessions(limit=2)
+    assert (session.name, session.message_count) == ("Whole", 1203)
+
+
+async def test_a_session_is_held_no_longer_than_its_import(port: InMemoryStore) -> None:
+    await bring(port, line())
+    [session] = await port.scan_sessions(limit=2)
+    opened = await port.open_turn(TurnOpening(session.user_id, session.id, hold=Hold("another")))
+    assert isinstance(opened, OpenedTurn)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
-from gateway.wire.chat import OPENAI_PARAMS, PASSED_PARAMS, SAMPLING_EXTRAS, ChatRequest, is_session_id, parse_chat
+from gateway.ids import is_id
+from gateway.wire.chat import OPENAI_PARAMS, PASSED_PARAMS, SAMPLING_EXTRAS, ChatRequest, parse_chat
 from gateway.wire.json import dump, parse_object
 from tests.unit.json_values import json_objects, json_values, texts
 
@@ -131,14 +132,14 @@ def test_the_body_names_the_session_before_the_header_does() -> None:
 
 @pytest.mark.parametrize("session_id", ["a", "sess_01J", "A.b_c:d-9", "x" * 128])
 def test_legal_session_ids(session_id: str) -> None:
-    assert is_session_id(session_id)
+    assert is_id(session_id)
     assert parse(session_id=session_id).session_id == session_id
     assert parse(header=session_id).session_id == session_id
 
 
 @pytest.mark.parametrize("session_id", ["", "x" * 129, "a b", "a/b", "é", "a\n", "a\0", "\u0661"])
 def test_illegal_session_ids(session_id: str) -> None:
-    assert not is_session_id(session_id)
+    assert not is_id(session_id)
     for error in (refusal(session_id=session_id), refusal(header=session_id)):
         assert (error.param, error.code) == ("session_id", "invalid_value")
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 from asyncpg.transaction import Transaction
 
+from gateway.addresses import shown
 from gateway.errors import StorageUnavailable
-from gateway.storage.addresses import shown
 from gateway.storage.copying.ends import FETCHED, in_batches
 from gateway.storage.copying.tables import MESSAGES, SESSIONS, Key, Row, Table
 from gateway.storage.postgres.single import connected, translated

@@ -3,22 +3,20 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 
+from gateway.addresses import shown
 from gateway.errors import StorageUnavailable
 from gateway.ids import new_audit_id
-from gateway.storage.addresses import shown
 from gateway.storage.copying.comparison import Comparison
 from gateway.storage.copying.ends import Source, Target
 from gateway.storage.copying.tables import AUDIT_LOG, TABLES, Key, Table
 from gateway.storage.inspection import current_revision, schema_problem, upgrade
 from gateway.storage.schema import database_path
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from gateway.storage.sqlite.rows import from_time
 
 Watch = Callable[[str, int, int], None]
 """Told after every batch: what is done, such as "verifying messages", with how many rows so far, and of how many."""
@@ -67,6 +65,8 @@ async def copy_database(source_url: str, target_url: str, *, watch: Watch) -> Co
     Raises StorageUnavailable if one of the two cannot be used, or both are the same. Conflicts are in the result.
     """
     _refuse_same_file(source_url, target_url)
+    if (path := _file(source_url)) and not path.exists():
+        raise StorageUnavailable(f"There is no file {path} to copy from.")
     if problem := schema_problem(source_url, await current_revision(source_url)):
         raise StorageUnavailable(problem)
     async with _open_source(source_url) as source:
@@ -126,7 +126,7 @@ async def _audit(target: Target, copied: Sequence[CopiedTable]) -> None:
     """One entry for all that this run has added; none if that is nothing."""
     added = {table.name: table.added for table in copied if table.added}
     if added:
-        now = (datetime.now(UTC) - _EPOCH) // _MICROSECOND
+        now = from_time(datetime.now(UTC))
         details = orjson.dumps({"rows": added}).decode()
         await target.insert(AUDIT_LOG, [(new_audit_id(), now, "data.copy", None, None, None, None, details)])
 

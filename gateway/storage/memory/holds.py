@@ -25,6 +25,9 @@ class Holds:
         self._holders[session_id] = hold
         return True
 
+    def is_held(self, session_id: str) -> bool:
+        return session_id in self._holders
+
     def queue(self, session_id: str) -> int:
         self._last_ticket += 1
         self._tickets[self._last_ticket] = session_id

@@ -18,7 +18,7 @@ def clean(tables: Tables, cleaning: Cleaning) -> Cleaned:
 
 def _purge(tables: Tables, cleaning: Cleaning) -> tuple[int, int]:
     """How many sessions and messages."""
-    due = [session for session in tables.sessions.values() if _is_due(session, cleaning)][: cleaning.limit]
+    due = [session for session in _unheld(tables) if _is_due(session, cleaning)][: cleaning.limit]
     purged, left = 0, cleaning.limit
     for session in due:
         left -= tables.remove_messages(session.id, left)
@@ -31,7 +31,7 @@ def _purge(tables: Tables, cleaning: Cleaning) -> tuple[int, int]:
 
 
 def _delete(tables: Tables, cleaning: Cleaning) -> int:
-    idle = [session for session in tables.sessions.values() if _is_idle(session, cleaning)][: cleaning.limit]
+    idle = [session for session in _unheld(tables) if _is_idle(session, cleaning)][: cleaning.limit]
     for session in idle:
         tables.sessions[session.id] = replace(session, deleted_at=cleaning.now, updated_at=cleaning.now)
     return len(idle)
@@ -43,6 +43,11 @@ def _forget(tables: Tables, cleaning: Cleaning) -> int:
     for entry in old[: cleaning.limit]:
         del tables.ledger[entry.turn_id]
     return len(old[: cleaning.limit])
+
+
+def _unheld(tables: Tables) -> list[Session]:
+    """A session that has a turn stays until that is closed."""
+    return [session for session in tables.sessions.values() if not tables.holds.is_held(session.id)]
 
 
 def _is_due(session: Session, cleaning: Cleaning) -> bool:

@@ -41,12 +41,14 @@ from gateway.storage.rules import (
     check_session,
     check_turn,
     check_user,
+    is_meant,
     most_messages,
     newest_messages,
     page,
     read_after,
     refuse_archived,
     stats,
+    without_choices,
 )
 
 
@@ -300,11 +302,11 @@ class InMemoryStore:
         refuse(entry.turn_id in tables.ledger, f"there is a turn {entry.turn_id!r} already")
         first: int | None = 0
         if entry.session_id is not None:
-            session = tables.owned(entry.user_id, entry.session_id)
-            first = None if session is None else tables.append(session, appending(turn))
+            session, added = tables.owned(entry.user_id, entry.session_id), appending(turn)
+            first = None if session is None or not is_meant(session, added) else tables.append(session, added)
             if turn.hold is not None:
                 tables.holds.let_go(entry.session_id, turn.hold)
-        tables.ledger[entry.turn_id] = entry
+        tables.ledger[entry.turn_id] = entry if entry.user_id in tables.users else without_choices(entry)
         return first
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:

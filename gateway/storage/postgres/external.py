@@ -21,7 +21,7 @@ from gateway.storage.postgres.queries import QUERIES
 from gateway.storage.postgres.store import PostgresStore
 from gateway.storage.queries import read
 
-COLUMNS: Mapping[str, Mapping[str, str]] = {
+_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "messages": {
         "thread_id": "text",
         "message_id": "text",
@@ -44,9 +44,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
 }
 """What each table must have, with information_schema's names of the types. It may have more."""
 
-PRIMARY_KEYS: Mapping[str, list[str]] = {"messages": ["thread_id", "message_id"], "sessions": ["session_id"]}
+_PRIMARY_KEYS: Mapping[str, list[str]] = {"messages": ["thread_id", "message_id"], "sessions": ["session_id"]}
 
-OLDEST_SERVER = 16
+_OLDEST_SERVER = 16
 """PostgreSQL's major version from which on it can say, without failing, whether JSONB can hold a message."""
 
 _TEMPLATES = read(Path(__file__).with_name("external.sql"))
@@ -102,11 +102,11 @@ async def problems(connection: asyncpg.Connection | PoolConnectionProxy, tables:
     rows = await connection.fetch(_TEMPLATES["host_columns"], names["messages"][1], names["sessions"][1])
     found = [
         problem
-        for kind in COLUMNS
+        for kind in _COLUMNS
         for problem in _table_problems(kind, names[kind][0], [_Column(*row[1:]) for row in rows if row[0] == kind])
     ]
-    if (version := connection.get_server_version().major) < OLDEST_SERVER:
-        found.append(f"PostgreSQL {version} is too old for them: it must be {OLDEST_SERVER} or later.")
+    if (version := connection.get_server_version().major) < _OLDEST_SERVER:
+        found.append(f"PostgreSQL {version} is too old for them: it must be {_OLDEST_SERVER} or later.")
     return found
 
 
@@ -124,17 +124,17 @@ def _table_problems(kind: str, table: str, columns: Sequence[_Column]) -> Iterat
         yield f"{table}: there is no such table, or this role has no right to it."
         return
     types = {column.name: column.type for column in columns}
-    for name, wanted in COLUMNS[kind].items():
+    for name, wanted in _COLUMNS[kind].items():
         if name not in types:
             yield f"{table}.{name} is missing: it must be {wanted}."
         elif types[name] != wanted:
             yield f"{table}.{name} is {types[name]}: it must be {wanted}."
     for column in columns:
-        if column.name not in COLUMNS[kind] and not column.may_be_left_out:
+        if column.name not in _COLUMNS[kind] and not column.may_be_left_out:
             yield f"{table}.{column.name} must be nullable or have a default: the gateway does not know it."
     key = sorted((column.key_place, column.name) for column in columns if column.key_place is not None)
-    if [name for _, name in key] != PRIMARY_KEYS[kind]:
-        yield f"{table}: its primary key must be ({', '.join(PRIMARY_KEYS[kind])})."
+    if [name for _, name in key] != _PRIMARY_KEYS[kind]:
+        yield f"{table}: its primary key must be ({', '.join(_PRIMARY_KEYS[kind])})."
 
 
 def _names(tables: ExternalTables) -> Mapping[str, tuple[str, str]]:

@@ -218,7 +218,7 @@ LEFT JOIN LATERAL (
     FROM {messages}
     WHERE thread_id = s.session_id AND parts_json ? 'gateway'
     ORDER BY message_id
-    LIMIT $3 OFFSET $4
+    LIMIT (SELECT $3::bigint) OFFSET $4
 ) AS m ON true
 ORDER BY m.seq;
 
@@ -237,7 +237,7 @@ LEFT JOIN LATERAL (
     WHERE
         thread_id = s.session_id AND message_id >= lpad(($3::bigint + 1)::text, 12, '0') AND parts_json ? 'gateway'
     ORDER BY message_id
-    LIMIT $4
+    LIMIT (SELECT $4::bigint)
 ) AS m ON true
 ORDER BY m.seq;
 
@@ -396,11 +396,16 @@ RETURNING ticket;
 -- name: renew_holds
 WITH hold AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS hold (session_id, holder, ticket)
+), free AS (
+    SELECT kept.session_id
+    FROM {sessions} AS kept
+    JOIN hold ON kept.session_id = hold.session_id AND kept.state_json -> 'gateway' ->> 'lock_holder' = hold.holder
+    FOR NO KEY UPDATE OF kept SKIP LOCKED
 ), renewed AS (
     UPDATE {sessions} AS kept SET
         state_json['gateway']['lock_until'] = to_jsonb(now() + make_interval(secs => $4))
-    FROM hold
-    WHERE kept.session_id = hold.session_id AND kept.state_json -> 'gateway' ->> 'lock_holder' = hold.holder
+    FROM free
+    WHERE kept.session_id = free.session_id
     RETURNING kept.session_id
 ), waiting AS (
     UPDATE turn_queue SET expires_at = now() + make_interval(secs => $4)
@@ -438,7 +443,8 @@ WITH grown AS (
             THEN '{"lock_holder": null, "lock_until": null}' ELSE '{}'
         END::jsonb,
         updated_at = $11
-    WHERE session_id = $5 AND state_json -> 'gateway' ->> 'user_id' = $3
+    WHERE
+        session_id = $5 AND state_json -> 'gateway' ->> 'user_id' = $3 AND created_at = coalesce($43, created_at)
     RETURNING (state_json -> 'gateway' ->> 'last_seq')::bigint - $27::bigint AS seq_before
 ), refused AS (
     {refusal}
@@ -477,10 +483,11 @@ WITH grown AS (
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
         error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
-    ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26
     )
+    SELECT
+        $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11,
+        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+    FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known)
 )
 SELECT seq_before FROM grown;
 
@@ -510,15 +517,24 @@ FROM {sessions}
 WHERE session_id = $1 AND state_json -> 'gateway' ? 'user_id';
 
 -- name: messages_to_index
-SELECT left(message_id, 12)::bigint AS seq, parts_json -> 'gateway' ->> 'body' AS body
-FROM {messages}
-WHERE
-    thread_id = $1 AND parts_json ? 'gateway'
-    AND message_id >= lpad(
-        (1 + (SELECT coalesce(max(seq), 0) FROM search_texts WHERE search_texts.session_id = $1))::text, 12, '0'
-    )
-ORDER BY message_id
-LIMIT $2;
+SELECT seq, body
+FROM (
+    SELECT seq, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS bytes_before
+    FROM (
+        SELECT left(message_id, 12)::bigint AS seq, parts_json -> 'gateway' ->> 'body' AS body
+        FROM {messages}
+        WHERE
+            thread_id = $1 AND parts_json ? 'gateway'
+            AND message_id >= lpad(
+                (1 + (SELECT coalesce(max(seq), 0) FROM search_texts WHERE search_texts.session_id = $1))::text,
+                12, '0'
+            )
+        ORDER BY message_id
+        LIMIT $2
+    ) AS next
+) AS counted
+WHERE bytes_before < $3::bigint
+ORDER BY seq;
 
 -- name: index_texts
 INSERT INTO search_texts (session_id, seq, user_id, words)
@@ -536,10 +552,13 @@ UPDATE {sessions} SET
 WHERE session_id IN (
     SELECT session_id FROM {sessions}
     WHERE
-        (state_json -> 'gateway' ->> 'deleted_at')::timestamptz < $2
-        OR extract(
-            epoch FROM $1 - coalesce((state_json -> 'gateway' ->> 'last_message_at')::timestamptz, created_at)
-        ) > (state_json -> 'gateway' ->> 'ttl_seconds')::bigint
+        (
+            (state_json -> 'gateway' ->> 'deleted_at')::timestamptz < $2
+            OR extract(
+                epoch FROM $1 - coalesce((state_json -> 'gateway' ->> 'last_message_at')::timestamptz, created_at)
+            ) > (state_json -> 'gateway' ->> 'ttl_seconds')::bigint
+        )
+        AND coalesce((state_json -> 'gateway' ->> 'lock_until')::timestamptz < now(), true)
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
@@ -576,6 +595,7 @@ WITH hidden AS (
         WHERE
             state_json -> 'gateway' ? 'user_id' AND state_json -> 'gateway' ->> 'deleted_at' IS NULL
             AND coalesce((state_json -> 'gateway' ->> 'last_message_at')::timestamptz, created_at) < $2
+            AND coalesce((state_json -> 'gateway' ->> 'lock_until')::timestamptz < now(), true)
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     )

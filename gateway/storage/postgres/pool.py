@@ -41,6 +41,9 @@ _OUTAGES = (
 
 _SECONDS_TO_CLOSE = 5.0
 
+_WRONG_URL = "PostgreSQL's driver cannot read storage.url. Look at its options, such as sslmode, and at its port."
+"""Instead of what the driver says: that may quote the password."""
+
 AnyConnection = asyncpg.Connection | PoolConnectionProxy
 """The driver's own, or one that a pool has lent."""
 
@@ -209,7 +212,9 @@ def _connecting() -> Iterator[None]:
         ) from exc
     except TimeoutError as exc:
         raise StorageUnavailable("PostgreSQL does not answer in time. Is the host in storage.url right?") from exc
+    except asyncpg.ClientConfigurationError:
+        raise StorageUnavailable(_WRONG_URL) from None
     except _OUTAGES as exc:
-        if isinstance(exc, ValueError):  # the URL itself is wrong
-            raise
         raise StorageUnavailable(f"PostgreSQL cannot be used: {exc}") from exc
+    except ValueError:  # not of a certificate that is refused: that is an OSError as well
+        raise StorageUnavailable(_WRONG_URL) from None

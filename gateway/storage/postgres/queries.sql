@@ -214,7 +214,8 @@ WHERE s.id = $1 AND s.user_id = $2 AND s.deleted_at IS NULL;
 
 
 -- name: list_messages
--- $1 session, $2 user, $3 limit, $4 offset. Oldest first. One row of nulls for a session without such messages, none
+-- $1 session, $2 user, $3 limit, $4 offset. Oldest first. The limit is hidden from the planner, which would sort the
+-- whole session for one that it knows. One row of nulls for a session without such messages, none
 -- for no session.
 SELECT m.*
 FROM (SELECT id FROM sessions WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL) AS s
@@ -223,7 +224,7 @@ LEFT JOIN LATERAL (
     FROM messages
     WHERE session_id = s.id
     ORDER BY seq
-    LIMIT $3 OFFSET $4
+    LIMIT (SELECT $3::bigint) OFFSET $4
 ) AS m ON true
 ORDER BY m.seq;
 
@@ -236,7 +237,7 @@ LEFT JOIN LATERAL (
     FROM messages
     WHERE session_id = s.id AND seq > $3
     ORDER BY seq
-    LIMIT $4
+    LIMIT (SELECT $4::bigint)
 ) AS m ON true
 ORDER BY m.seq;
 
@@ -363,13 +364,18 @@ RETURNING ticket;
 
 -- name: renew_holds
 -- $1 sessions, $2 their holders, $3 their tickets, $4 for how many seconds. Also removes tickets that have lapsed.
--- Sessions first, then tickets, as in every statement that locks both: so none of them can wait in a circle.
+-- Sessions first, then tickets, as in every statement that locks both: so none of them can wait in a circle. A session
+-- whose row somebody has locked is left for the next time, lest it keep the others from being renewed.
 WITH hold AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS hold (session_id, holder, ticket)
+), free AS (
+    SELECT sessions.id
+    FROM sessions JOIN hold ON sessions.id = hold.session_id AND sessions.lock_holder = hold.holder
+    FOR NO KEY UPDATE OF sessions SKIP LOCKED
 ), renewed AS (
     UPDATE sessions SET lock_until = now() + make_interval(secs => $4)
-    FROM hold
-    WHERE sessions.id = hold.session_id AND sessions.lock_holder = hold.holder
+    FROM free
+    WHERE sessions.id = free.id
     RETURNING sessions.id
 ), waiting AS (
     UPDATE turn_queue SET expires_at = now() + make_interval(secs => $4)
@@ -389,7 +395,7 @@ DELETE FROM turn_queue WHERE ticket = $3 AND (SELECT count(*) FROM released) >= 
 -- name: close_turn
 -- $1 to $26 the ledger row, of which $3 is the user, $5 the session, $10 the status and $11 the time; $27 to $31 by how
 -- much the session grows, as in add_messages; $32 its holder and $33 the ticket, or null; $34 to $42 the messages'
--- columns. Answers with the session's last seq before them; not at all if the session is gone: then the ledger row is
+-- columns; $43 when the session was created, or null for any of that id. Answers with the session's last seq before them; not at all if the session is gone: then the ledger row is
 -- all that is written. A session that was deleted meanwhile still takes the turn that had begun before. That seqs have
 -- no gaps and no doubles rests on there being one UPDATE, which waits for those of others.
 WITH grown AS (
@@ -404,7 +410,7 @@ WITH grown AS (
         updated_at = $11,
         lock_until = CASE WHEN lock_holder = $32 THEN NULL ELSE lock_until END,
         lock_holder = nullif(lock_holder, $32)
-    WHERE id = $5 AND user_id = $3
+    WHERE id = $5 AND user_id = $3 AND created_at = coalesce($43, created_at)
     RETURNING last_seq - $27::bigint AS seq_before
 ), added AS (
     INSERT INTO messages (
@@ -429,23 +435,26 @@ WITH grown AS (
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
         error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
-    ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26
     )
+    SELECT
+        $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11,
+        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+    FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known)
 )
 SELECT seq_before FROM grown;
 
 -- name: add_ledger_entry
--- $1 to $26 the ledger row. A turn without a session leaves nothing else.
+-- $1 to $26 the ledger row. A turn without a session leaves nothing else. As in close_turn, a user who was erased
+-- meanwhile leaves no text that a client could have chosen.
 INSERT INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
     error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
-) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
-    $26
-);
+)
+SELECT
+    $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11, $12,
+    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known);
 
 -- name: list_ledger
 -- $1 user, $2 limit, $3 offset. Newest first.
@@ -488,14 +497,23 @@ SELECT session_id, version FROM search_queue WHERE user_id = $2 LIMIT $1;
 SELECT user_id, name, created_at FROM sessions WHERE id = $1;
 
 -- name: messages_to_index
--- $1 session, $2 limit. In the order of seq, from the first that is not in the index: every message gets a row there.
+-- $1 session, $2 limit, $3 bytes, which the last of them may exceed. In the order of seq, from the first that is not in
+-- the index: every message gets a row there.
 SELECT seq, body
-FROM messages
-WHERE
-    session_id = $1
-    AND seq > (SELECT coalesce(max(seq), 0) FROM search_texts WHERE session_id = $1)
-ORDER BY seq
-LIMIT $2;
+FROM (
+    SELECT seq, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS bytes_before
+    FROM (
+        SELECT seq, body
+        FROM messages
+        WHERE
+            session_id = $1
+            AND seq > (SELECT coalesce(max(seq), 0) FROM search_texts WHERE session_id = $1)
+        ORDER BY seq
+        LIMIT $2
+    ) AS next
+) AS counted
+WHERE bytes_before < $3::bigint
+ORDER BY seq;
 
 -- name: index_texts
 -- $1 session, $2 user, $3 seqs, $4 their texts as tsvectors, $5 when the session was created. Nothing is added for a
@@ -519,20 +537,24 @@ SELECT pg_try_advisory_xact_lock(7092113025110447205);
 
 -- name: hide_due_sessions
 -- $1 now, $2 those deleted before this, or null, $3 limit. Sessions to be purged; from now on nobody sees them.
+-- One that has a turn stays until it is closed.
 UPDATE sessions SET deleted_at = coalesce(deleted_at, $1)
 WHERE id IN (
     SELECT id FROM sessions
     WHERE
-        deleted_at < $2
-        OR ttl_seconds IS NOT NULL
-        AND extract(epoch FROM $1 - coalesce(last_message_at, created_at)) > ttl_seconds
+        (
+            deleted_at < $2
+            OR ttl_seconds IS NOT NULL
+            AND extract(epoch FROM $1 - coalesce(last_message_at, created_at)) > ttl_seconds
+        )
+        AND (lock_until IS NULL OR lock_until < now())
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
 RETURNING id;
 
 -- name: purge_messages
--- $1 ids of sessions, $2 limit. Removes the first so many of their messages, and says how many.
+-- $1 ids of sessions, $2 limit. Removes so many of their messages, and says how many.
 WITH purged AS (
     DELETE FROM messages
     WHERE (session_id, seq) IN (
@@ -557,7 +579,9 @@ WITH hidden AS (
     UPDATE sessions SET deleted_at = $1, updated_at = $1
     WHERE id IN (
         SELECT id FROM sessions
-        WHERE deleted_at IS NULL AND coalesce(last_message_at, created_at) < $2
+        WHERE
+            deleted_at IS NULL AND coalesce(last_message_at, created_at) < $2
+            AND (lock_until IS NULL OR lock_until < now())
         LIMIT $3
         FOR UPDATE SKIP LOCKED
     )

@@ -10,19 +10,26 @@ import asyncio
 from asyncpg import DuplicateTableError, InsufficientPrivilegeError
 
 from gateway.errors import StorageUnavailable
-from gateway.storage.errors import SchemaTooNew
 from gateway.storage.postgres.pool import AnyConnection, Link
 from gateway.storage.postgres.queries import QUERIES
-from gateway.storage.revisions import ddl, known_revisions
+from gateway.storage.revisions import ddl, known_revisions, refuse_unknown
 
 
 async def prepare(link: Link) -> None:
-    """Make sure that the database can serve. Raises StorageUnavailable, for the operator to read, if it cannot."""
-    encoding = link.raw.get_settings().server_encoding
-    if encoding != "UTF8":
-        raise StorageUnavailable(f"The database is encoded in {encoding}. Create one with ENCODING 'UTF8'.")
+    """Make sure that the database can serve. Raises as `upgrade` does."""
+    await upgrade(link.raw)
+
+
+async def upgrade(connection: AnyConnection) -> None:
+    """Apply the revisions that the database lacks.
+
+    Raises StorageUnavailable, for the operator to read, if it cannot be; SchemaTooNew if a later gateway has upgraded
+    it.
+    """
+    if problem := encoding_problem(connection):
+        raise StorageUnavailable(problem)
     try:
-        await upgrade(link.raw)
+        await _apply(connection)
     except InsufficientPrivilegeError as exc:
         raise StorageUnavailable(
             f"The database lacks tables, which its role may not create: {exc}. "
@@ -36,15 +43,25 @@ async def prepare(link: Link) -> None:
         ) from exc
 
 
-async def upgrade(connection: AnyConnection) -> None:
-    """Apply the revisions that the database lacks. Raises SchemaTooNew if a later gateway has upgraded it."""
+def encoding_problem(connection: AnyConnection) -> str | None:
+    """What is wrong with a database that cannot hold every text, and what to do about it."""
+    encoding = connection.get_settings().server_encoding
+    if encoding == "UTF8":
+        return None
+    return (
+        f"The database's encoding is {encoding}, which cannot hold every text. "
+        "Create it anew: CREATE DATABASE … ENCODING 'UTF8'."
+    )
+
+
+async def _apply(connection: AnyConnection) -> None:
     newest = known_revisions()[-1]
     if await current_revision(connection) == newest:
         return
     async with connection.transaction():
         await connection.execute(QUERIES["lock_schema"])
         current = await current_revision(connection)
-        _refuse_unknown(current)
+        refuse_unknown(current, "The database")
         if current != newest:
             await connection.execute(await asyncio.to_thread(ddl, "postgresql", start=current))
 
@@ -55,12 +72,3 @@ async def current_revision(connection: AnyConnection) -> str | None:
         return None
     revision: str | None = await connection.fetchval(QUERIES["current_revision"])
     return revision
-
-
-def _refuse_unknown(current: str | None) -> None:
-    known = known_revisions()
-    if current is not None and current not in known:
-        raise SchemaTooNew(
-            f"The database has schema {current}; this gateway knows schemas up to {known[-1]}. "
-            "Run the gateway that upgraded it, or a later one."
-        )

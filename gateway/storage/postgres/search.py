@@ -14,6 +14,9 @@ from gateway.storage.words import snippet, text_of
 _SESSIONS = 100
 """Of the queue, so many are looked at in one work."""
 
+_MOST_BYTES = 1_000_000
+"""Of one session's messages, about so much is made into words at a time."""
+
 
 async def find(
     link: Link, user_id: str, phrases: Sequence[Sequence[str]], *, limit: int, offset: int, include_archived: bool
@@ -31,10 +34,11 @@ async def index(link: Link, limit: int, user_id: str | None) -> tuple[int, bool]
     indexed = 0
     waiting = await _waiting(link, user_id)
     for session_id, version in waiting:
-        if indexed >= limit:
+        count, is_all = await _index_session(link, session_id, version, limit - indexed)
+        indexed += count
+        if not is_all:
             return indexed, True
-        indexed += await _index_session(link, session_id, version, limit - indexed)
-    return indexed, len(waiting) == _SESSIONS or indexed >= limit
+    return indexed, len(waiting) == _SESSIONS
 
 
 async def _waiting(link: Link, user_id: str | None) -> Sequence[tuple[str, int]]:
@@ -45,17 +49,19 @@ async def _waiting(link: Link, user_id: str | None) -> Sequence[tuple[str, int]]
     return [(row[0], row[1]) for row in rows]
 
 
-async def _index_session(link: Link, session_id: str, version: int, limit: int) -> int:
+async def _index_session(link: Link, session_id: str, version: int, limit: int) -> tuple[int, bool]:
+    """How many messages, and whether those were all of the session's."""
     session = await link.row("title_to_index", session_id)
-    messages = await link.rows("messages_to_index", session_id, limit)
+    messages = await link.rows("messages_to_index", session_id, limit, _MOST_BYTES)
+    is_all = len(messages) < limit and sum(len(body.encode()) for _, body in messages) < _MOST_BYTES
     if session is not None:
         user_id, title, created_at = session
         texts = [(0, title or ""), *[(seq, body) for seq, body in messages]]
         seqs, vectors = await asyncio.to_thread(_vectors, user_id, texts)
         await link.row("index_texts", session_id, user_id, seqs, vectors, created_at)
-    if len(messages) < limit:
+    if is_all:
         await link.row("end_indexing", session_id, version)
-    return len(messages)
+    return len(messages), is_all
 
 
 def _vectors(user_id: str, texts: Sequence[tuple[int, str]]) -> tuple[list[int], list[str]]:

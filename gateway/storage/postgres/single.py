@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
+from gateway.addresses import shown
 from gateway.errors import StorageUnavailable
-from gateway.storage.addresses import shown
 
 _SECONDS = 10.0
 
@@ -30,6 +30,10 @@ def translated(url: str) -> Iterator[None]:
     """What the driver itself says of a URL is left out: it may quote the password. What a server says is passed on."""
     try:
         yield
+    except asyncpg.InvalidCatalogNameError as exc:
+        raise StorageUnavailable(
+            f"The database {shown(url)} says: {exc}. Create it: CREATE DATABASE … ENCODING 'UTF8', or correct the URL."
+        ) from exc
     except (asyncpg.PostgresError, OSError) as exc:  # TimeoutError is an OSError
         raise StorageUnavailable(f"The database {shown(url)} says: {str(exc) or 'nothing, for too long'}") from exc
     except (asyncpg.InterfaceError, ValueError) as exc:

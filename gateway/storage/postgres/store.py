@@ -46,6 +46,9 @@ _WRITE_SECONDS = 30.0
 _MOST_TO_INDEX = 2000
 """Messages that a search adds to the index before it looks."""
 
+_MOST_WORKS = 20
+"""… in so many works at most: of long messages, each does a few."""
+
 _NOTHING: Page[Any] = Page((), has_more=False)
 
 
@@ -234,11 +237,13 @@ class PostgresStore:
         return await self._index(limit, None)
 
     async def _index(self, limit: int, user_id: str | None) -> int:
-        indexed, is_more = 0, True
-        while is_more and indexed < limit:
+        indexed = 0
+        for _ in range(_MOST_WORKS):
             work = partial(search.index, limit=limit - indexed, user_id=user_id)
             count, is_more = await self._write(work)
             indexed += count
+            if indexed >= limit or not is_more:
+                break
         return indexed
 
     # turns

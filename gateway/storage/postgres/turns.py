@@ -93,6 +93,7 @@ async def close_turn(link: Link, turn: ClosedTurn) -> int | None:
         None if hold is None else hold.id,
         None if hold is None else hold.ticket,
         *from_messages(turn.messages),
+        turn.session_created_at,
     )
     if before is None:
         return None

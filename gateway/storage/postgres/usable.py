@@ -19,10 +19,6 @@ WITH tables AS (SELECT name, to_regclass(name) AS id FROM unnest($1::text[]) AS 
 SELECT 'It is a read-only standby. Name its primary instead.' AS problem
 WHERE pg_is_in_recovery()
 UNION ALL
-SELECT format('Its encoding is %s, which cannot hold every text. Create it anew: CREATE DATABASE … ENCODING ''UTF8''.',
-    getdatabaseencoding())
-WHERE getdatabaseencoding() <> 'UTF8'
-UNION ALL
 SELECT format('Table %s is missing. Restore a backup.', name) FROM tables WHERE id IS NULL
 UNION ALL
 SELECT format('%1$s may not %2$s in %3$s. Let an administrator run: GRANT %2$s ON %3$s TO %1$I;',

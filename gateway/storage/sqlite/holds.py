@@ -13,6 +13,9 @@ processes do. Elsewhere it belongs to the process: there, open one store on a da
 import fcntl
 import os
 import struct
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum, auto
 from hashlib import blake2b
 from pathlib import Path
@@ -35,7 +38,7 @@ else:
         fcntl.lockf(file, command, 1, byte)
 
 
-class Claim(Enum):
+class Taking(Enum):
     """What came of asking for a session."""
 
     TAKEN = auto()
@@ -51,19 +54,19 @@ class Holds:
         self._holders: dict[int, str] = {}
         self._bytes: dict[str, int] = {}
 
-    def claim(self, hold_id: str, user_id: str, session_id: str) -> Claim:
+    def take(self, hold_id: str, user_id: str, session_id: str) -> Taking:
         """Take a session, which need not exist, for a turn. Raises StorageUnavailable if the system has no more locks.
 
         The user is part of what is locked: nobody stands in the way of others by asking for their sessions.
         """
         byte = _byte_of(user_id, session_id)
         if byte in self._holders:
-            return Claim.KEPT if self._holders[byte] == hold_id else Claim.REFUSED
-        if not self._take(byte):
-            return Claim.REFUSED
+            return Taking.KEPT if self._holders[byte] == hold_id else Taking.REFUSED
+        if not self._lock_byte(byte):
+            return Taking.REFUSED
         self._holders[byte] = hold_id
         self._bytes[hold_id] = byte
-        return Claim.TAKEN
+        return Taking.TAKEN
 
     def let_go(self, hold_id: str) -> None:
         """Harmless if it holds nothing."""
@@ -72,13 +75,23 @@ class Holds:
             del self._holders[byte]
             _lock(self._file, fcntl.F_UNLCK, byte)
 
+    @contextmanager
+    def keeping(self, sessions: Sequence[tuple[str, str]]) -> Iterator[AbstractSet[tuple[str, str]]]:
+        """Those of these sessions, by user and session, that no turn holds; and none will until the end."""
+        free = {session for session in sessions if self.take("\0".join(session), *session) is not Taking.REFUSED}
+        try:
+            yield free
+        finally:
+            for session in free:
+                self.let_go("\0".join(session))
+
     def forget(self, user_id: str, session_id: str) -> None:
         """The session is gone, and whoever of this process held it holds nothing."""
         self.let_go(self._holders.get(_byte_of(user_id, session_id), ""))
 
     def become_keeper(self) -> bool:
         """Whether this process is the one that looks after the database, from now on until it ends."""
-        return self._take(_KEEPERS_BYTE)
+        return self._lock_byte(_KEEPERS_BYTE)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -86,7 +99,7 @@ class Holds:
         self._bytes.clear()
         os.close(self._file)
 
-    def _take(self, byte: int) -> bool:
+    def _lock_byte(self, byte: int) -> bool:
         try:
             _lock(self._file, fcntl.F_WRLCK, byte)
         except (BlockingIOError, PermissionError):

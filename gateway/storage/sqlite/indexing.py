@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.words import text_of, words_of
 
+_MOST_BYTES = 1_000_000
+
 TITLE = 0
 """The seq of a session's title."""
 
@@ -41,25 +43,37 @@ class Indexed:
     words: Sequence[tuple[int, str]]
 
 
-def read_lacking(connection: sqlite3.Connection, user_id: str | None, limit: int) -> list[Lacking]:
-    """About `limit` texts, of one user or of everyone."""
+def read_lacking(connection: sqlite3.Connection, *, user_id: str | None, limit: int) -> list[Lacking]:
+    """About `limit` texts of one user or of everyone, and about a megabyte: the writer is not to be kept for long."""
     found: list[Lacking] = []
+    space = _MOST_BYTES
     name = "list_search_queue" if user_id is None else "list_search_queue_of_user"
     for row in connection.execute(QUERIES[name], {"user_id": user_id, "limit": limit}).fetchall():
-        lacking = _read(connection, row, limit)
+        lacking = _read(connection, row, limit, space)
         found.append(lacking)
         limit -= max(1, len(lacking.bodies))
-        if limit <= 0:
+        space -= size_of([lacking])
+        if limit <= 0 or space <= 0:
             break
     return found
 
 
-def _read(connection: sqlite3.Connection, row: tuple[str, str, int, int, str | None], limit: int) -> Lacking:
+def _read(
+    connection: sqlite3.Connection, row: tuple[str, str, int, int, str | None], limit: int, space: int
+) -> Lacking:
+    """At least one message, if there is one."""
     session_id, user_id, version, created_at, name = row
-    bodies = connection.execute(
+    bodies: list[tuple[int, bytes]] = []
+    is_all = True
+    for seq, body in connection.execute(
         QUERIES["list_unindexed_messages"], {"session_id": session_id, "limit": limit + 1}
-    ).fetchall()
-    return Lacking(session_id, user_id, version, created_at, name, bodies[:limit], is_all=len(bodies) <= limit)
+    ):
+        if bodies and (len(bodies) == limit or len(body) > space):
+            is_all = False
+            break
+        bodies.append((seq, body))
+        space -= len(body)
+    return Lacking(session_id, user_id, version, created_at, name, bodies, is_all)
 
 
 def size_of(lacking: Sequence[Lacking]) -> int:
@@ -79,7 +93,7 @@ def words_for(lacking: Sequence[Lacking]) -> list[Indexed]:
     ]
 
 
-def write(connection: sqlite3.Connection, indexed: Sequence[Indexed]) -> None:
+def write(connection: sqlite3.Connection, *, indexed: Sequence[Indexed]) -> None:
     for session in indexed:
         _write_session(connection, session)
 

@@ -19,7 +19,7 @@ from databases.core import Connection as HeldConnection
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import ConstraintViolated
-from gateway.storage.sqlite.batches import Batch, Failed, Outcome, Work
+from gateway.storage.sqlite.batches import Apart, Batch, Failed, Outcome, Work
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class Lane:
 
     def _work_off(self) -> None:
         """Runs in the connection's thread. `_running` is not touched by the loop meanwhile."""
-        works = [work for work, _ in self._running]
+        works = [_while_wanted(work, waiter) for work, waiter in self._running]
         try:
             outcomes = self._run_batch(_sqlite3(self._driver), works)
         except Exception as exc:  # noqa: BLE001 - it would end in this thread, and the waiters would wait for ever
@@ -125,6 +125,13 @@ class Lane:
                 waiter.set_result(outcome)
         if self._idle is not None and not self._running:
             self._idle.set_result(None)
+
+
+def _while_wanted(work: Work[Any], waiter: asyncio.Future[Any]) -> Work[Any]:
+    """Works before this one in its batch may take longer than its waiter has patience for: then it is not run."""
+    if isinstance(work, Apart):
+        return work
+    return lambda connection: None if waiter.done() else work(connection)
 
 
 def _expire(waiter: asyncio.Future[Any]) -> None:

@@ -32,6 +32,7 @@ class Lanes:
         self._holds: Holds | None = None
         self._writer: Lane | None = None
         self._readers: list[Lane] = []
+        self._searcher: Lane | None = None
         self.is_keeper = False
         """Whether this process alone checkpoints and cleans: see pragmas.py."""
 
@@ -47,10 +48,8 @@ class Lanes:
                 busy_timeout=self._timeout,
             )
             for _ in range(_READERS):
-                reader = await Lane.open(
-                    self._url, pragmas=pragmas.READER, batch=read_batch, busy_timeout=self._timeout
-                )
-                self._readers.append(reader)
+                self._readers.append(await self._open_reader())
+            self._searcher = await self._open_reader()
         except BaseException:
             await self.aclose()
             raise
@@ -58,6 +57,9 @@ class Lanes:
     async def aclose(self) -> None:
         """In the order that pragmas.py asks for."""
         readers, self._readers = self._readers, []
+        if self._searcher is not None:
+            readers.append(self._searcher)
+            self._searcher = None
         writer, self._writer = self._writer, None
         holds, self._holds = self._holds, None
         for reader in readers:
@@ -67,6 +69,9 @@ class Lanes:
         if holds is not None:
             holds.close()
         self.is_keeper = False
+
+    async def _open_reader(self) -> Lane:
+        return await Lane.open(self._url, pragmas=pragmas.READER, batch=read_batch, busy_timeout=self._timeout)
 
     async def keep(self) -> None:
         """Become the keeper if there is none."""
@@ -96,9 +101,11 @@ class Lanes:
     async def read(self, work: Work[T], *, deadline: float | None = None) -> T:
         return await min(self.readers, key=_load).run(work, deadline=deadline or self.deadline())
 
-    async def read_at_length(self, work: Work[T]) -> T:
-        """For what may take longer than anybody would wait for an answer."""
-        return await min(self.readers, key=_load).run(work)
+    async def search(self, work: Work[T], *, deadline: float | None = None) -> T:
+        """For reads that may take long: they wait for each other, and nobody else for them."""
+        if self._searcher is None:
+            raise StorageUnavailable
+        return await self._searcher.run(work, deadline=deadline)
 
     async def write(self, work: Work[T], *, deadline: float | None = None) -> T:
         return await self.writer.run(work, deadline=deadline)

@@ -8,7 +8,7 @@ from gateway.ports import Appending, Page
 from gateway.storage.rules import check_appending, growth, page, refuse_archived
 from gateway.storage.sqlite import sessions
 from gateway.storage.sqlite.queries import QUERIES
-from gateway.storage.sqlite.rows import from_instructions, from_message, from_time, to_stored_message
+from gateway.storage.sqlite.rows import from_instructions, from_message, from_time, from_time_or_none, to_stored_message
 
 
 def list_page(
@@ -73,6 +73,7 @@ def _grow(connection: sqlite3.Connection, appending: Appending) -> int | None:
             "exchange": grown.exchange,
             "instructions": None if appending.instructions is None else from_instructions(appending.instructions),
             "at": from_time(appending.created_at),
+            "created_at": from_time_or_none(appending.session_created_at),
         },
     ).fetchall()  # an UPDATE with RETURNING is only done once it was read to its end
     return int(rows[0][0]) if rows else None

@@ -259,7 +259,7 @@ UPDATE sessions SET
     instructions = coalesce(:instructions, instructions),
     last_message_at = :at,
     updated_at = :at
-WHERE id = :id AND user_id = :user_id
+WHERE id = :id AND user_id = :user_id AND created_at = coalesce(:created_at, created_at)
 RETURNING last_seq;
 
 -- name: add_message
@@ -272,17 +272,19 @@ INSERT INTO messages (
 );
 
 -- name: add_ledger_entry
--- Write one row of the ledger.
+-- Write one row of the ledger; without what a client could have chosen if the user was erased meanwhile.
 INSERT INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
     error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
-) VALUES (
-    :turn_id, :request_id, :user_id, :key_id, :session_id, :model, :provider, :provider_model, :stream, :status,
+)
+SELECT
+    :turn_id, CASE WHEN is_known THEN :request_id ELSE '' END, :user_id, :key_id,
+    CASE WHEN is_known THEN :session_id END, :model, :provider, :provider_model, :stream, :status,
     :created_at, :prompt_tokens, :completion_tokens, :cached_tokens, :reasoning_tokens, :usage_estimated, :cost,
     :finish_reason, :error_status, :error_code, :latency_ms, :ttft_ms, :overhead_ms, :history_messages,
     :history_tokens, :history_trimmed
-);
+FROM (SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id) AS is_known);
 
 -- name: list_ledger
 -- One page of a user's ledger, newest first.
@@ -393,9 +395,9 @@ ORDER BY f.rank, f.created_at DESC, f.session_id, f.seq;
 
 -- name: list_due_sessions
 -- Sessions to be purged: those that were deleted long ago, and those that have outlived their time.
-SELECT id FROM sessions WHERE deleted_at < :deleted_before
+SELECT user_id, id FROM sessions WHERE deleted_at < :deleted_before
 UNION ALL
-SELECT id FROM sessions
+SELECT user_id, id FROM sessions
 WHERE ttl_seconds IS NOT NULL AND coalesce(last_message_at, created_at) + ttl_seconds * 1000000 < :now
     AND NOT coalesce(deleted_at < :deleted_before, FALSE)
 LIMIT :limit;
@@ -433,7 +435,7 @@ UPDATE sessions SET deleted_at = coalesce(deleted_at, :now) WHERE id = :session_
 
 -- name: list_idle_sessions
 -- Sessions that have not been used for long.
-SELECT id FROM sessions
+SELECT user_id, id FROM sessions
 WHERE deleted_at IS NULL AND coalesce(last_message_at, created_at) < :inactive_before
 LIMIT :limit;
 

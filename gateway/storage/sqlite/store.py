@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from gateway.domain import (
     ApiKey,
@@ -25,13 +26,16 @@ from gateway.storage.rules import check_audit, check_key, check_session, check_t
 from gateway.storage.sqlite import audit as audits
 from gateway.storage.sqlite import indexing, keys, messages, search, sessions, turns, upkeep, users
 from gateway.storage.sqlite.batches import Apart
-from gateway.storage.sqlite.holds import Claim
+from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.lanes import Lanes
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.texts import is_storable
 
 _CAUGHT_UP = 2000
 """Messages that a search brings into the index before it begins. An import can leave more, for `index_messages`."""
+
+_CAUGHT_UP_BYTES = 4_000_000
+"""… or bytes of them."""
 
 _LONG = 32_768
 """Bytes that are made into words in a thread of their own."""
@@ -196,55 +200,61 @@ class SqliteStore:
         if not is_storable(user_id):
             return Page((), has_more=False)
         await self._index(user_id, _CAUGHT_UP)
-        return await self._lanes.read(
+        return await self._lanes.search(
             lambda connection: search.find(
                 connection, user_id, query, limit=limit, offset=offset, include_archived=include_archived
-            )
+            ),
+            deadline=self._lanes.deadline(),
         )
 
     async def index_messages(self, *, limit: int) -> int:
         return await self._index(None, limit)
 
     async def _index(self, user_id: str | None, limit: int) -> int:
-        """Bring what is stored of one user, or of everyone, into the index. Returns of how many texts."""
-        lacking = await self._lanes.read(lambda connection: indexing.read_lacking(connection, user_id, limit))
-        if not lacking:
-            return 0
-        is_long = indexing.size_of(lacking) > _LONG
-        indexed = await asyncio.to_thread(indexing.words_for, lacking) if is_long else indexing.words_for(lacking)
-        await self._lanes.write(lambda connection: indexing.write(connection, indexed))
-        return sum(max(1, len(session.bodies)) for session in lacking)
+        """Bring what is stored of one user, or of everyone, into the index. Returns of how many texts, or about."""
+        count = size = 0
+        while count < limit and size < _CAUGHT_UP_BYTES:
+            left = limit - count
+            lacking = await self._lanes.search(partial(indexing.read_lacking, user_id=user_id, limit=left))
+            if not lacking:
+                break
+            is_long = indexing.size_of(lacking) > _LONG
+            indexed = await asyncio.to_thread(indexing.words_for, lacking) if is_long else indexing.words_for(lacking)
+            await self._lanes.write(partial(indexing.write, indexed=indexed))
+            count += sum(max(1, len(session.bodies)) for session in lacking)
+            size += indexing.size_of(lacking)
+        return count
 
     # turns
 
     async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
-        """Reads after the session was claimed, never before: what the last holder of it committed must be seen.
+        """Reads after the session was taken, never before: what the last holder of it committed must be seen.
 
         That is so because a lane begins a batch, and with it a snapshot, only after it was given the batch's works.
         """
         hold, holds = opening.hold, self._lanes.holds
         if hold is None:
-            return await self._open(opening, Claim.KEPT)
-        claim = holds.claim(hold.id, opening.user_id, opening.session_id)
+            return await self._open(opening, Taking.KEPT)
+        taking = holds.take(hold.id, opening.user_id, opening.session_id)
         is_held = False
         try:
-            opened = await self._open(opening, claim)
+            opened = await self._open(opening, taking)
             is_held = isinstance(opened, OpenedTurn) and opened.session.archived_at is None
         finally:
-            if claim is Claim.TAKEN and not is_held:
+            if taking is Taking.TAKEN and not is_held:
                 holds.let_go(hold.id)
         return opened
 
-    async def _open(self, opening: TurnOpening, claim: Claim) -> OpenedTurn | Locked | None:
+    async def _open(self, opening: TurnOpening, taking: Taking) -> OpenedTurn | Locked | None:
         deadline = self._lanes.deadline()
         opened = await self._lanes.read(
-            lambda connection: turns.open_turn(connection, opening, claim), deadline=deadline
+            lambda connection: turns.open_turn(connection, opening, taking), deadline=deadline
         )
         if opened is not None or (create := opening.create) is None:
             return opened
         check_session(create)
         return await self._lanes.write(
-            lambda connection: turns.open_or_create(connection, opening, create, claim), deadline=deadline
+            lambda connection: turns.open_or_create(connection, opening, create, taking), deadline=deadline
         )
 
     async def queue_turn(self, user_id: str, session_id: str, *, lease: float) -> int | None:
@@ -283,8 +293,9 @@ class SqliteStore:
         await self._lanes.keep()
         if not self._lanes.is_keeper:
             return None
-        candidates = await self._lanes.read_at_length(lambda connection: upkeep.list_candidates(connection, cleaning))
-        return await self._lanes.write(lambda connection: upkeep.clean(connection, cleaning, candidates))
+        found = await self._lanes.search(lambda connection: upkeep.list_candidates(connection, cleaning))
+        with self._lanes.holds.keeping([*found.due, *found.idle]) as free:
+            return await self._lanes.write(partial(upkeep.clean, cleaning=cleaning, candidates=found.among(free)))
 
     async def add_audit(self, entry: AuditEntry) -> None:
         check_audit(entry)

@@ -10,20 +10,20 @@ from gateway.domain import LedgerEntry, Session
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
 from gateway.storage.rules import appending, most_messages, newest_messages, page, read_after
 from gateway.storage.sqlite import messages, sessions
-from gateway.storage.sqlite.holds import Claim
+from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.sqlite.rows import from_ledger_entry, to_history_message, to_ledger_entry
 from gateway.storage.texts import is_storable
 
 
-def open_turn(connection: sqlite3.Connection, opening: TurnOpening, claim: Claim) -> OpenedTurn | Locked | None:
-    """What is found once `claim` was made. A session that cannot be held answers as it would without a hold."""
+def open_turn(connection: sqlite3.Connection, opening: TurnOpening, taking: Taking) -> OpenedTurn | Locked | None:
+    """What is found after the `taking` of it. A session that cannot be held answers as it would without a hold."""
     session = sessions.find(connection, opening.user_id, opening.session_id)
     if session is None:
         return None
     if session.archived_at is not None:
         return OpenedTurn(session, (), 0)
-    if claim is Claim.REFUSED or (claim is Claim.TAKEN and _has_earlier(connection, session.id, opening.hold)):
+    if taking is Taking.REFUSED or (taking is Taking.TAKEN and _has_earlier(connection, session.id, opening.hold)):
         return Locked()
     after = read_after(opening, session)
     if after >= session.last_seq:
@@ -36,11 +36,11 @@ def open_turn(connection: sqlite3.Connection, opening: TurnOpening, claim: Claim
 
 
 def open_or_create(
-    connection: sqlite3.Connection, opening: TurnOpening, create: Session, claim: Claim
+    connection: sqlite3.Connection, opening: TurnOpening, create: Session, taking: Taking
 ) -> OpenedTurn | Locked | None:
     """Whoever comes first makes the session; an id that is taken by somebody else stays theirs, and is not found."""
     sessions.create_if_free(connection, create)
-    return open_turn(connection, opening, claim)
+    return open_turn(connection, opening, taking)
 
 
 def close_turn(connection: sqlite3.Connection, turn: ClosedTurn) -> int | None:

@@ -1,7 +1,7 @@
 """Works of retention, and those that leave nothing of what was removed in the files."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from gateway.ports import Cleaned, Cleaning
@@ -15,29 +15,35 @@ _MERGED_PAGES = 500
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Ids of sessions that were found to be due, to be looked at again before anything is done to them."""
+    """Sessions, by their user's id and their own, that were found to be due.
 
-    due: Sequence[str]
+    To be looked at again before anything is done to them, and only while no turn holds them.
+    """
+
+    due: Sequence[tuple[str, str]]
     """To be purged."""
-    idle: Sequence[str]
+    idle: Sequence[tuple[str, str]]
     """To be deleted."""
+
+    def among(self, free: Set[tuple[str, str]]) -> "Candidates":
+        return Candidates([each for each in self.due if each in free], [each for each in self.idle if each in free])
 
 
 def list_candidates(connection: sqlite3.Connection, cleaning: Cleaning) -> Candidates:
     """May have to look at every session, which is for a reader to do: others wait for the writer."""
     due, idle = (
-        [session_id for (session_id,) in connection.execute(QUERIES[name], _bounds(cleaning))]
+        connection.execute(QUERIES[name], _bounds(cleaning)).fetchall()
         for name in ("list_due_sessions", "list_idle_sessions")
     )
     return Candidates(due, idle)
 
 
-def clean(connection: sqlite3.Connection, cleaning: Cleaning, candidates: Candidates) -> Cleaned:
+def clean(connection: sqlite3.Connection, *, cleaning: Cleaning, candidates: Candidates) -> Cleaned:
     """One batch."""
     turns.remove_lapsed_tickets(connection)
     bounds = _bounds(cleaning)
     purged, messages = _purge_due(connection, candidates.due, bounds)
-    rows = [{**bounds, "session_id": session_id} for session_id in candidates.idle]
+    rows = [{**bounds, "session_id": session_id} for _, session_id in candidates.idle]
     deleted = connection.executemany(QUERIES["delete_idle_session"], rows).rowcount if rows else 0
     return Cleaned(purged, deleted, messages, connection.execute(QUERIES["remove_old_turns"], bounds).rowcount)
 
@@ -52,10 +58,10 @@ def _bounds(cleaning: Cleaning) -> Parameters:
     }
 
 
-def _purge_due(connection: sqlite3.Connection, due: Sequence[str], bounds: Parameters) -> tuple[int, int]:
+def _purge_due(connection: sqlite3.Connection, due: Sequence[tuple[str, str]], bounds: Parameters) -> tuple[int, int]:
     """How many sessions and messages. One that is too long for a batch is hidden before it loses its first message."""
     purged, left = 0, bounds["limit"]
-    for session_id in due:
+    for _, session_id in due:
         if not connection.execute(QUERIES["is_due"], {**bounds, "session_id": session_id}).fetchone()[0]:
             continue
         left -= _remove_oldest(connection, session_id, left)

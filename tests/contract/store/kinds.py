@@ -13,6 +13,9 @@ from gateway.storage.schema import upgrade
 from gateway.storage.sqlite import SqliteStore
 from tests import host_tables
 
+_TIMEOUT = 60
+"""Seconds: a slow machine is no outage."""
+
 
 class MigratedFile:
     """An empty database that was migrated once: copying a file is faster than running migrations in every test."""
@@ -37,15 +40,15 @@ def make_memory(_url: str) -> Store:
 
 
 def make_sqlite(url: str) -> Store:
-    return SqliteStore(url)
+    return SqliteStore(url, timeout=_TIMEOUT)
 
 
 def make_postgres(url: str) -> Store:
-    return PostgresStore(url)
+    return PostgresStore(url, timeout=_TIMEOUT)
 
 
 def make_external(url: str) -> Store:
-    return ExternalStore(url, host_tables.TABLES)
+    return ExternalStore(url, host_tables.TABLES, timeout=_TIMEOUT)
 
 
 KINDS: dict[str, Callable[[str], Store]] = {

@@ -90,3 +90,17 @@ async def test_a_turn_that_ran_while_its_session_was_archived_is_still_stored(st
     archive = SessionChanges(frozenset({"archived_at"}), archived_at=at(5))
     await store.update_session(ALICE.id, session.id, archive, at(5))
     assert await store.close_turn(make_turn(session)) == 1
+
+
+async def test_a_turn_of_a_purged_session_is_not_stored_in_another_one_of_its_id(
+    store: Store, session: Session
+) -> None:
+    turn = make_turn(session, session_created_at=session.created_at)
+    await store.purge_session(ALICE.id, session.id)
+    again = make_session(session.id, created_at=at(1), updated_at=at(1))
+    await store.create_session(again)
+    assert await store.close_turn(turn) is None
+    assert await current(store, again) == again
+    assert await messages(store, again) == []
+    assert (await store.list_ledger(ALICE.id, limit=10, offset=0)).items == [turn.entry]
+    assert await store.close_turn(make_turn(again, session_created_at=again.created_at)) == 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.domain import Session, SessionChanges
-from gateway.ports import Cleaned, Cleaning, ClosedTurn, Store
+from gateway.ports import Cleaned, Cleaning, ClosedTurn, Hold, Store
 from tests.contract.store.values import (
     ALICE,
     BOB,
@@ -19,6 +19,8 @@ from tests.contract.store.values import (
     make_session,
     make_text,
     messages,
+    opened,
+    opening,
 )
 
 NOTHING = Cleaned()
@@ -211,3 +213,22 @@ async def test_a_session_that_retention_purged_may_be_made_anew_with_the_same_me
         assert await hits(store, "word") == []
     await store.create_session(replace(session, ttl_seconds=None))
     assert await messages(store, session) == []
+
+
+@pytest.mark.parametrize(
+    ("ttl_seconds", "bounds", "expected"),
+    [(60, {}, Cleaned(purged=1)), (None, {"inactive_before": at(999_999)}, Cleaned(deleted=1))],
+    ids=["outlived", "inactive"],
+)
+async def test_a_session_that_has_a_turn_stays_until_it_is_closed(
+    store: Store, ttl_seconds: int | None, bounds: dict[str, Any], expected: Cleaned
+) -> None:
+    session = make_session(ttl_seconds=ttl_seconds)
+    await store.create_session(session)
+    hold = Hold("hold_1")
+    await opened(store, opening(session, hold=hold))
+    assert await clean(store, **bounds) == NOTHING
+    assert await current(store, session) == session
+    await store.release_hold(session.id, hold)
+    assert await clean(store, **bounds) == expected
+    assert await store.get_session(ALICE.id, session.id) is None

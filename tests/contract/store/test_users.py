@@ -146,7 +146,10 @@ async def test_the_name_and_the_sessions_of_an_erased_user_are_free_again(store:
 async def test_a_turn_that_outlives_its_user_leaves_its_ledger_row_alone(store: Store, session: Session) -> None:
     await store.erase_user(ALICE.id)
     assert await store.close_turn(make_turn(session)) is None
-    assert len((await store.list_ledger(ALICE.id, limit=10, offset=0)).items) == 1
+    [entry] = (await store.list_ledger(ALICE.id, limit=10, offset=0)).items
+    assert (entry.session_id, entry.request_id) == (None, "")
+    await store.close_turn(ClosedTurn(make_entry(turn_id="turn_stateless", created_at=at(9))))
+    assert (await store.list_ledger(ALICE.id, limit=1, offset=0)).items[0].request_id == ""
 
 
 async def test_an_unknown_user_is_not_erased_and_nobody_else(store: Store) -> None:

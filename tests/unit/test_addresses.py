@@ -1,0 +1,40 @@
+"""URLs of databases: which come apart where they were meant to, and what of them is shown."""
+
+import pytest
+
+from gateway.addresses import check_postgres_url, shown
+
+SPILLED = [
+    *[f"postgresql://alice:top{sign}secret@127.0.0.1:5432/app" for sign in "/?#["],
+    "postgres://alice:1234/secret@127.0.0.1/app",
+    "postgresql://alice:]secret@127.0.0.1/app",
+    "postgresql://alice:top/secret",
+    "postgresql://alice:secret@127.0.0.1:5432/app?password=top@secret",
+    "postgresql://alice:secret@127.0.0.1:1,127.0.0.1:secret/app",
+    "postgresql://alice:secret@127.0.0.1:99999/app",
+    "postgresql://alice:secret\u2100@127.0.0.1/app",
+]
+
+
+@pytest.mark.parametrize("url", SPILLED)
+def test_a_password_that_has_spilled_out_of_its_place_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="percent-encode") as caught:
+        check_postgres_url(url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert shown(url) == "postgresql://…"
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("postgresql://alice:top%2Fsecret@db:5432/app?password=secret", "postgresql://alice@db:5432/app"),
+        ("postgresql://alice:se@cret:secret@db/app", "postgresql://alice@db/app"),
+        ("postgres://db/app", "postgres://db/app"),
+        ("postgresql://alice:secret@[::1]:1,[::2]:2/app", "postgresql://alice@[::1]:1,[::2]:2/app"),
+        ("postgresql://alice:secret@/app?host=/run/postgresql", "postgresql://alice@/app"),
+        ("sqlite:////var/lib/gateway.db", "sqlite:////var/lib/gateway.db"),
+    ],
+)
+def test_a_url_is_shown_without_password_and_options(url: str, seen: str) -> None:
+    assert shown(url) == seen
