@@ -258,7 +258,7 @@ class SessionStore:
 
         An exchange is a user's message and all that followed it. `max_tokens` is what they may take together; leave
         room for tools and the reply. `max_messages` (0 to 1000) is what the exchanges may have together, else the
-        session's `max_history_messages`. An exchange that still waits for its reply is always in, whatever `max_messages` says.
+        session's `max_history_messages`. An exchange that still waits for its reply is always in, whatever that number.
         `encoding`: o200k_base, cl100k_base or p50k_base, tiktoken's name of what tokens are counted with.
 
         Raises ContextLengthExceeded if the instructions and an exchange that waits need more tokens than that,

@@ -44,7 +44,8 @@ class GatewayProcess:
         self.port = _free_port()
         self.log_path = directory / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **(environ or {})}
+        patient = {"GATEWAY_STORAGE__TIMEOUT": "15"}  # of a machine that runs many tests, a database may take its time
+        self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **patient, **(environ or {})}
         config = {**settings, "server": {"port": self.port, **settings.get("server", {})}}
         (directory / "gateway.yaml").write_text(yaml.safe_dump(config))
 

@@ -120,7 +120,7 @@ def test_what_was_imported_is_remembered_by_the_server(gateway: GatewayProcess) 
 
 async def test_a_program_and_a_server_share_a_session(gateway: GatewayProcess, url: str) -> None:
     key = gateway.create_key("ada")
-    async with open_store(url) as store:
+    async with open_store(url, timeout=20) as store:
         session = await store.create_session("ada", system_prompt="Be brief.")
         await store.add_messages(session, [{"role": "user", "content": "One"}, {"role": "assistant", "content": "1"}])
         talk(gateway, key, session.id, "Two")
