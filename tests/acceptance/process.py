@@ -44,9 +44,10 @@ class GatewayProcess:
         self.port = _free_port()
         self.log_path = directory / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
-        patient = {"GATEWAY_STORAGE__TIMEOUT": "15"}  # of a machine that runs many tests, a database may take its time
-        self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **patient, **(environ or {})}
-        config = {**settings, "server": {"port": self.port, **settings.get("server", {})}}
+        self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **(environ or {})}
+        server = {"port": self.port, **settings.get("server", {})}
+        storage = {"timeout": 15, **settings.get("storage", {})}  # many tests at once: a database may take its time
+        config = {**settings, "server": server, "storage": storage}
         (directory / "gateway.yaml").write_text(yaml.safe_dump(config))
 
     @property
