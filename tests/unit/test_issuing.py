@@ -12,6 +12,7 @@ from gateway.auth.issuing import issue_key, parse_duration, revoke_key
 from gateway.auth.keys import generate_key, hash_key, parse_key
 from gateway.domain import Scope
 from gateway.errors import InvalidRequest
+from gateway.ids import new_request_id
 from gateway.storage.memory import InMemoryStore
 
 
@@ -118,7 +119,8 @@ async def test_revoking_what_is_not_there_finds_nothing() -> None:
 
 
 async def test_making_and_revoking_are_audited() -> None:
-    store, actor = InMemoryStore(), Actor("user_a", "key_a", "req_a")
+    request_id = new_request_id()
+    store, actor = InMemoryStore(), Actor("user_a", "key_a", request_id)
     made, text = await issue_key(store, user_name="alice", pepper=None, actor=actor)
     await revoke_key(store, text, actor=actor)
     await revoke_key(store, made.id, actor=actor)
@@ -128,7 +130,7 @@ async def test_making_and_revoking_are_audited() -> None:
 
     assert [(entry.action, entry.target) for entry in entries] == [("key.revoke", made.id), ("key.create", made.id)]
     for entry in entries:
-        assert (entry.actor_user_id, entry.actor_key_id, entry.request_id) == ("user_a", "key_a", "req_a")
+        assert (entry.actor_user_id, entry.actor_key_id, entry.request_id) == ("user_a", "key_a", request_id)
         assert entry.details == {}
 
 
