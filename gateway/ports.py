@@ -20,6 +20,7 @@ from gateway.domain import (
     StoredMessage,
     User,
 )
+from gateway.wire.runs import Run
 
 T = TypeVar("T")
 
@@ -353,14 +354,14 @@ class ProviderReply:
 class ProviderStream(Protocol):
     """A reply that arrives in events.
 
-    Iterating yields groups of events, each as the JSON of one `data:` field (without the prefix, never `[DONE]`), as
-    many as arrived together. It ends when the provider ended: whether that was in good order is for the reader to see
-    from the finish reasons. It raises as `Provider.complete` does; an error event is raised as ProviderError.
+    Iterating yields all events that arrived together, as runs of one or several (`wire.runs`). It ends when the
+    provider ended: whether that was in good order is for the reader to see from the finish reasons. It raises as
+    `Provider.complete` does, after the runs that came first; an error event is raised as ProviderError.
     """
 
     headers: Mapping[str, str]
 
-    def __aiter__(self) -> AsyncIterator[Sequence[bytes]]: ...
+    def __aiter__(self) -> AsyncIterator[Sequence[Run]]: ...
 
     async def aclose(self) -> None:
         """Let the provider know that nobody listens any more, now. Closing twice is harmless."""

@@ -1,11 +1,10 @@
 """The direct path: upstreams that speak OpenAI's wire get the bytes over one pool of kept connections.
 
-Messages and replies pass through as the bytes that they came in: a message is never parsed here, a whole reply once, an
-event of a stream only where it may be an error.
+Messages and replies pass through as the bytes that they came in: a message is never parsed here, a whole reply once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +17,8 @@ from gateway import __version__
 from gateway.domain import Deployment
 from gateway.errors import GatewayError
 from gateway.ports import ProviderCall, ProviderReply
-from gateway.providers.failures import broken, error_from_answer, error_in_reply, passed_headers, timed_out
-from gateway.wire import sse
+from gateway.providers.direct_stream import DirectStream, failure
+from gateway.providers.failures import broken, error_from_answer, error_in_reply, passed_headers
 
 _USER_AGENT = f"llm-history-gateway/{__version__}"
 _DNS_SECONDS = 60
@@ -49,7 +48,7 @@ class DirectProvider:
             raise broken(deployment, "answered with something that is not a chat completion")
         return ProviderReply(body=body, data=data, headers=headers)
 
-    async def stream(self, call: ProviderCall) -> "DirectStream":
+    async def stream(self, call: ProviderCall) -> DirectStream:
         deployment = call.deployment
         with _translated(deployment):
             response = await self._post(call, stream=True)
@@ -112,59 +111,6 @@ class DirectProvider:
         task.add_done_callback(self._drains.discard)
 
 
-class DirectStream:
-    """The events of one streamed reply; see `ports.ProviderStream`."""
-
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        deployment: Deployment,
-        drain: Callable[[aiohttp.ClientResponse], None],
-    ) -> None:
-        self.headers: Mapping[str, str] = passed_headers(response.headers)
-        self._response = response
-        self._deployment = deployment
-        self._drain = drain
-        self._decoder = sse.Decoder()
-        self._ended = False
-        self._error: GatewayError | None = None
-
-    def __aiter__(self) -> AsyncIterator[Sequence[bytes]]:
-        return self
-
-    async def __anext__(self) -> Sequence[bytes]:
-        while not self._ended:
-            with _translated(self._deployment):
-                chunk = await self._response.content.readany()
-            self._ended = not chunk
-            if payloads := self._take(self._decoder.feed(chunk)):
-                return payloads
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._response.close()
-
-    def _take(self, payloads: list[bytes]) -> list[bytes]:
-        """Those payloads that stand before the end, or before an error: what came first is delivered first."""
-        for place, payload in enumerate(payloads):
-            if payload == sse.DONE:
-                self._ended = True
-                if not self._response.content.at_eof():
-                    self._drain(self._response)
-                return payloads[:place]
-            if error := _error_in_event(self._deployment, payload):
-                self._ended = True
-                self._error = error
-                self._response.close()
-                return payloads[:place]
-        return payloads
-
-
 def _body(call: ProviderCall, *, stream: bool) -> bytes:
     body: dict[str, Any] = {
         **call.params,
@@ -190,15 +136,10 @@ def _headers(call: ProviderCall, *, stream: bool) -> dict[str, str]:
 
 @contextmanager
 def _translated(deployment: Deployment) -> Iterator[None]:
-    """aiohttp's errors → ours. Its timeouts are connection errors too, so they come first."""
     try:
         yield
-    except TimeoutError as exc:
-        raise timed_out(deployment) from exc
-    except aiohttp.ClientConnectorError as exc:
-        raise broken(deployment, "cannot be reached") from exc
     except (aiohttp.ClientError, OSError) as exc:
-        raise broken(deployment, "broke the connection off, or sent what is not HTTP") from exc
+        raise failure(deployment, exc) from exc
 
 
 def _parsed(deployment: Deployment, body: bytes) -> Any:
@@ -212,18 +153,6 @@ def _no_stream(deployment: Deployment, body: bytes) -> GatewayError:
     """What a whole body means where a stream was asked for."""
     error = error_in_reply(deployment, _parsed(deployment, body))
     return error or broken(deployment, "sent one whole answer where a stream was asked for")
-
-
-def _error_in_event(deployment: Deployment, payload: bytes) -> GatewayError | None:
-    """Parses an event only if it may be an error: every event that is relayed would otherwise be parsed twice."""
-    if not payload.lstrip().startswith(b"{"):
-        return broken(deployment, "sent an event that is not a JSON object")
-    if b'"error"' not in payload:
-        return None
-    try:
-        return error_in_reply(deployment, orjson.loads(payload))
-    except orjson.JSONDecodeError:
-        return broken(deployment, "sent an event that is not JSON")
 
 
 async def _read_to_end(response: aiohttp.ClientResponse) -> None:

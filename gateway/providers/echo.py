@@ -11,6 +11,7 @@ import orjson
 
 from gateway.ids import ulid
 from gateway.ports import ProviderCall, ProviderReply
+from gateway.wire.runs import Run, read
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
 _WORDS_A_CHUNK = 4
@@ -60,12 +61,12 @@ class EchoStream:
         self.headers: Mapping[str, str] = {}
         self._events = iter(events)
 
-    def __aiter__(self) -> AsyncIterator[Sequence[bytes]]:
+    def __aiter__(self) -> AsyncIterator[Sequence[Run]]:
         return self
 
-    async def __anext__(self) -> Sequence[bytes]:
+    async def __anext__(self) -> Sequence[Run]:
         for event in self._events:
-            return [orjson.dumps(event)]
+            return [read(orjson.dumps(event))]
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

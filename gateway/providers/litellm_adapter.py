@@ -1,26 +1,36 @@
 """Every provider that does not speak OpenAI's wire, through litellm, which is imported when it is first needed.
 
-Importing takes seconds, so it is done on a thread. litellm is kept to translating: no retries, callbacks, telemetry,
-remote price map, .env file or log lines, and none of a client's fields among its own switches.
+Importing takes seconds, so it is done on a thread, and so that the event loop goes on meanwhile (`uncollected`).
+litellm is kept to translating: no retries, callbacks, telemetry, remote price map, .env file or log lines, and none of
+a client's fields among its own switches.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gateway.domain import Deployment, Timeouts
-from gateway.errors import InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.ports import ProviderCall, ProviderReply
 from gateway.providers.failures import passed_headers
-from gateway.providers.litellm_reply import Events, whole_reply
+from gateway.providers.litellm_reply import whole_reply
 from gateway.providers.litellm_request import Support, arguments
+from gateway.providers.litellm_stream import (
+    LitellmStream,
+    Source,
+    read_bytes,
+    read_events,
+    read_wrapper,
+    response_beneath,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -34,8 +44,6 @@ _ENVIRONMENT = {
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _HEADER_PREFIX = "llm_provider-"
 _MODELS_REMEMBERED = 256
-_DEEPEST = 5
-"""How many layers of generators litellm may have put around a response."""
 
 
 class LitellmProvider:
@@ -43,6 +51,7 @@ class LitellmProvider:
 
     def __init__(self) -> None:
         self._library: _Library | None = None
+        self._importing = asyncio.Lock()
 
     async def start(self) -> None:
         """Import litellm now, so that no call has to wait for it."""
@@ -53,20 +62,28 @@ class LitellmProvider:
         given = library.arguments(call, stream=False)
         with library.translated(call.deployment):
             async with asyncio.timeout(call.deployment.timeouts.total):
-                response = await library.litellm.acompletion(**given)
+                response = await library.acompletion(given)
         data = whole_reply(response.model_dump(warnings=False))
         return ProviderReply(body=orjson.dumps(data), data=data, headers=_headers(response))
 
-    async def stream(self, call: ProviderCall) -> "LitellmStream":
+    async def stream(self, call: ProviderCall) -> LitellmStream:
         library = await self._loaded()
         given = library.arguments(call, stream=True)
-        total = call.deployment.timeouts.total
-        deadline = asyncio.get_running_loop().time() + total
+        deadline = asyncio.get_running_loop().time() + call.deployment.timeouts.total
         with library.translated(call.deployment):
             async with asyncio.timeout_at(deadline):
-                wrapper = await library.litellm.acompletion(**given)
-        stream = LitellmStream(wrapper, call.deployment, library, deadline)
-        if not stream.keeps_choices_apart and call.params.get("n") not in (None, 1):
+                wrapper = await library.acompletion(given)
+                beneath = wrapper.completion_stream or await wrapper.fetch_stream()
+        response = response_beneath(beneath, library.httpx.Response)
+        stream = LitellmStream(
+            library.source(wrapper, beneath, response, call.deployment),
+            wrapper,
+            response,
+            headers=_headers(wrapper),
+            deadline=deadline,
+            translated=partial(library.translated, call.deployment, streaming=True),
+        )
+        if call.params.get("n") not in (None, 1) and not library.keeps_choices_apart(beneath):
             await stream.aclose()
             raise InvalidRequest(
                 f"Model {call.deployment.name!r} cannot stream several choices: set 'n' to 1 or 'stream' to false.",
@@ -80,63 +97,12 @@ class LitellmProvider:
             await self._library.aclose()
 
     async def _loaded(self) -> "_Library":
-        if self._library is None:
-            self._library = await asyncio.to_thread(_Library)
-        return self._library
-
-
-class LitellmStream:
-    """The events of one streamed reply; see `ports.ProviderStream`.
-
-    OpenAI's own SDK is read beneath litellm's wrapper where litellm uses it: the wrapper drops refusals, the finish
-    reasons of all but one choice, and the model's and time's true values.
-    """
-
-    def __init__(self, wrapper: Any, deployment: Deployment, library: "_Library", deadline: float) -> None:
-        self.headers: Mapping[str, str] = _headers(wrapper)
-        self.keeps_choices_apart = isinstance(wrapper.completion_stream, library.openai.AsyncStream)
-        self._wrapper = wrapper
-        self._source = aiter(wrapper.completion_stream if self.keeps_choices_apart else wrapper)
-        self._deployment = deployment
-        self._library = library
-        self._deadline = deadline
-        self._events = Events()
-        self._closed = False
-
-    def __aiter__(self) -> AsyncIterator[Sequence[bytes]]:
-        return self
-
-    async def __anext__(self) -> Sequence[bytes]:
-        while not self._closed:
-            with self._library.translated(self._deployment, streaming=True):
-                async with asyncio.timeout_at(self._deadline):
-                    chunk = await anext(self._source, None)
-            if chunk is None:
-                break
-            if event := self._shaped(chunk):
-                return [orjson.dumps(event)]
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        response = _response_beneath(self._wrapper.completion_stream, self._library.httpx.Response)
-        await self._wrapper.aclose()
-        if response is not None:
-            with suppress(self._library.httpx.HTTPError):
-                await response.aclose()
-
-    def _shaped(self, chunk: Any) -> dict[str, Any] | None:
-        if self.keeps_choices_apart:
-            data: dict[str, Any] = chunk.model_dump(exclude_unset=True, warnings=False)
-            return data
-        wrapper = self._wrapper
-        data = chunk.model_dump(warnings=False)
-        if data.get("usage") and not any(getattr(seen, "usage", None) for seen in wrapper.chunks):
-            del data["usage"]
-        finished = (wrapper.received_finish_reason or wrapper.intermittent_finish_reason) is not None
-        return self._events.shape(data, finished=finished)
+        if self._library is not None:
+            return self._library
+        async with self._importing:
+            if self._library is None:
+                self._library = await asyncio.to_thread(_import)
+            return self._library
 
 
 class _Library:
@@ -147,15 +113,22 @@ class _Library:
         import httpx  # noqa: PLC0415 - with litellm, which brings it
         import litellm  # noqa: PLC0415 - takes seconds: only when a model needs it
         import openai  # noqa: PLC0415 - with litellm, which brings it
+        from litellm._internal_context import is_internal_call  # noqa: PLC0415 - as the rest of it
+        from litellm.llms.anthropic.chat import handler as anthropic  # noqa: PLC0415 - as the rest of it
+        from litellm.llms.vertex_ai.gemini import (  # noqa: PLC0415 - as the rest of it
+            vertex_and_google_ai_studio_gemini as gemini,
+        )
 
         from gateway.providers import litellm_failures  # noqa: PLC0415 - imports what litellm brings
 
         self.litellm: Any = litellm
         self.httpx = httpx
-        self.openai = openai
+        self._openai_stream = openai.AsyncStream
+        self._readers = (anthropic.ModelResponseIterator, gemini.ModelResponseIterator)
+        self._unlogged = is_internal_call
         self._translate = litellm_failures.translate
         self._support = lru_cache(_MODELS_REMEMBERED)(self._find_support)
-        _calm(litellm)
+        calm(litellm)
         _build_models(litellm)
 
     def arguments(self, call: ProviderCall, *, stream: bool) -> dict[str, Any]:
@@ -163,10 +136,32 @@ class _Library:
         support = self._support(deployment.provider, deployment.model)
         return arguments(call, support, timeout=self._timeout(deployment.timeouts), stream=stream)
 
+    async def acompletion(self, given: dict[str, Any]) -> Any:
+        """Without what litellm does about a call after it: cost, log records, callbacks; nobody here asks for them."""
+        token = self._unlogged.set(True)
+        try:
+            return await self.litellm.acompletion(**given)
+        finally:
+            self._unlogged.reset(token)
+
+    def source(self, wrapper: Any, beneath: Any, response: "httpx.Response | None", deployment: Deployment) -> Source:
+        if response is None:
+            return read_wrapper(wrapper)
+        if self.keeps_choices_apart(beneath):
+            return read_bytes(response, deployment)
+        if type(beneath) in self._readers and not wrapper.is_function_call:  # `functions` the wrapper alone knows
+            return read_events(response, beneath)
+        return read_wrapper(wrapper)
+
+    def keeps_choices_apart(self, beneath: Any) -> bool:
+        return isinstance(beneath, self._openai_stream)
+
     @contextmanager
     def translated(self, deployment: Deployment, *, streaming: bool = False) -> Iterator[None]:
         try:
             yield
+        except GatewayError:
+            raise
         except Exception as exc:  # litellm raises plain Exceptions too
             raise self._translate(exc, deployment, streaming=streaming) from exc
 
@@ -201,13 +196,37 @@ class _Library:
         )
 
 
-def _calm(litellm: Any) -> None:
+def _import() -> _Library:
+    with uncollected():
+        return _Library()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector from what is made inside, then and later.
+
+    An import makes hundreds of thousands of objects that stay, and every full collection goes through all of them with
+    all threads stopped: several times during the import, and once more with the first collection after it.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
+
+
+def calm(litellm: Any) -> None:
+    """The gateway's settings of litellm's module: it translates, and does nothing else."""
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.drop_params = False
     litellm.modify_params = False
     litellm.user_url_validation = True  # it fetches some image URLs of clients itself: never from private addresses
     litellm.num_retries = None
+    litellm.response_cost_calculator = _no_cost
     litellm.redact_messages_in_exceptions = True
     for callbacks in (litellm.callbacks, litellm.success_callback, litellm.failure_callback):
         callbacks.clear()
@@ -215,6 +234,10 @@ def _calm(litellm: Any) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.disabled = True  # its warnings quote requests and replies
+
+
+def _no_cost(**_: Any) -> None:
+    """litellm prices every reply, which takes a tenth of a call; the ledger's price comes from the catalog."""
 
 
 def _build_models(litellm: Any) -> None:
@@ -231,21 +254,3 @@ def _build_models(litellm: Any) -> None:
 def _headers(response: Any) -> dict[str, str]:
     given = response._hidden_params.get("additional_headers") or {}  # noqa: SLF001 - where litellm documents them
     return passed_headers({name.removeprefix(_HEADER_PREFIX): str(value) for name, value in given.items()})
-
-
-def _response_beneath(stream: Any, kind: type, depth: int = _DEEPEST) -> Any:
-    """The HTTP response that litellm's stream reads from, found through its attributes and its generators' frames.
-
-    litellm keeps no reference to it for some providers, and closing a generator that is not running leaves the
-    connection to the garbage collector: too late for a provider that goes on generating, and charging.
-    """
-    if isinstance(stream, kind) or depth == 0:
-        return stream if isinstance(stream, kind) else None
-    frame = getattr(stream, "ag_frame", None)
-    inner = frame.f_locals if frame is not None else getattr(stream, "__dict__", {})
-    for item in inner.values():
-        if item is not stream and (isinstance(item, kind) or hasattr(item, "__anext__") or hasattr(item, "ag_frame")):
-            found = _response_beneath(item, kind, depth - 1)
-            if found is not None:
-                return found
-    return None

@@ -21,11 +21,54 @@ def whole_reply(data: Mapping[str, Any]) -> dict[str, Any]:
     return reply
 
 
-class Events:
-    """Shapes the chunks of one stream."""
+class ReaderEvents:
+    """Shapes the chunks of one stream as litellm's own reader of the provider's wire makes them.
+
+    They are true, but not in OpenAI's order: role and usage may be in any of them, and usage in parts.
+    """
 
     def __init__(self) -> None:
-        self._block = 0
+        self._blocks = _Blocks()
+        self._head: dict[str, Any] = {}
+        self._begun: set[int] = set()
+        self._usage: dict[str, Any] = {}
+
+    def shape(self, data: Mapping[str, Any], *, finished: bool) -> dict[str, Any] | None:
+        """The chunk as an event, None if nothing is left of it. Its usage is kept for the end.
+
+        `finished` says whether the provider gave a finish reason in it: if not, the one in `data` is litellm's.
+        """
+        event: dict[str, Any] = _cleaned(data)
+        self._usage = _merged(self._usage, event.pop("usage", None) or {})
+        given = event.get("choices", ())
+        told = [{**_finished(choice, finished=finished), "delta": _delta(choice)} for choice in given]
+        choices = [self._begun_with_role(choice) for choice in told if _says_something(choice)]
+        if not choices:
+            return None
+        self._head = self._head or {name: event[name] for name in ("id", "created", "model") if name in event}
+        return {**event, **self._head, "choices": choices}
+
+    def usage(self) -> dict[str, Any] | None:
+        """The event that ends the stream, None if the provider reported no usage."""
+        if not self._usage:
+            return None
+        total = self._usage.get("prompt_tokens", 0) + self._usage.get("completion_tokens", 0)
+        usage = {**self._usage, "total_tokens": max(total, self._usage.get("total_tokens", 0))}
+        return {"object": "chat.completion.chunk", **self._head, "choices": [], "usage": usage}
+
+    def _begun_with_role(self, choice: dict[str, Any]) -> dict[str, Any]:
+        self._blocks.number(choice["delta"])
+        if choice["index"] in self._begun:
+            return choice
+        self._begun.add(choice["index"])
+        return {**choice, "delta": {"role": "assistant", **choice["delta"]}}
+
+
+class WrapperEvents:
+    """Shapes the chunks of one stream as litellm's wrapper gives them."""
+
+    def __init__(self) -> None:
+        self._blocks = _Blocks()
 
     def shape(self, data: Mapping[str, Any], *, finished: bool) -> dict[str, Any] | None:
         """The chunk as an event, None if nothing is left of it.
@@ -39,18 +82,45 @@ class Events:
 
     def _choice(self, choice: dict[str, Any], *, finished: bool) -> dict[str, Any]:
         delta = {name: value for name, value in choice.get("delta", {}).items() if value is not None}
+        self._blocks.number(delta)
+        return {**_finished(choice, finished=finished), "delta": delta}
+
+
+class _Blocks:
+    """Numbers the fragments of thinking blocks by their block, as OpenAI numbers those of tool calls.
+
+    Without it a fold, such as the one in OpenAI's SDK, cannot join fragments. A block ends with its signature.
+    """
+
+    def __init__(self) -> None:
+        self._index = 0
+
+    def number(self, delta: Mapping[str, Any]) -> None:
         for block in delta.get("thinking_blocks", ()):
-            self._number(block)
-        return {**choice, "delta": delta, "finish_reason": choice.get("finish_reason") if finished else None}
+            block["index"] = self._index
+            if block.get("signature") or block.get("type") != "thinking":
+                self._index += 1
 
-    def _number(self, block: dict[str, Any]) -> None:
-        """Give the fragment of a thinking block its block's index, as OpenAI gives one to that of a tool call.
 
-        Without it a fold, such as the one in OpenAI's SDK, cannot join fragments. A block ends with its signature.
-        """
-        block["index"] = self._block
-        if block.get("signature") or block.get("type") != "thinking":
-            self._block += 1
+def _finished(choice: Mapping[str, Any], *, finished: bool) -> dict[str, Any]:
+    return {**choice, "finish_reason": choice.get("finish_reason") if finished else None}
+
+
+def _delta(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader's delta says: it has an empty content, and some have a role, in every chunk."""
+    delta = choice.get("delta", {})
+    return {name: value for name, value in delta.items() if name != "role" and value not in (None, "")}
+
+
+def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Usage reported in parts: the latest word on each count, where a 0 may only mean that it is not in this part."""
+    merged = dict(before)
+    for name, value in now.items():
+        if isinstance(value, Mapping):
+            merged[name] = _merged(merged.get(name) or {}, value)
+        elif value or name not in merged:
+            merged[name] = value
+    return merged
 
 
 def _says_something(choice: Mapping[str, Any]) -> bool:

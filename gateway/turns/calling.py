@@ -9,16 +9,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import orjson
-
 from gateway.domain import Status
 from gateway.errors import GatewayError, ProviderBroken, ProviderTimeout
 from gateway.ports import Provider, ProviderCall, ProviderStream
 from gateway.turns.flights import Flight, Interrupted
 from gateway.turns.turn import Outcome
-from gateway.wire import sse
 from gateway.wire.json import is_too_deep
-from gateway.wire.reply import Fold, parse_halves, parse_usage, reply_finish_reason, reply_message
+from gateway.wire.reply import Fold, parse_usage, reply_finish_reason, reply_message
+from gateway.wire.runs import Run
 from gateway.wire.stream import Tidy
 
 
@@ -66,7 +64,7 @@ async def call_streamed(
 ) -> Outcome:
     """One reply in events, passed on as they come. `headers` are the gateway's own, sent with the provider's."""
     model, total = call.deployment.name, call.deployment.timeouts.total
-    relay = Relay(client, model=model, include_usage=include_usage)
+    relay = Relay(client, include_usage=include_usage)
     began = time.perf_counter()
     error: GatewayError = ProviderBroken(f"The provider of {model!r} ended its stream before its reply was done.")
     try:
@@ -89,18 +87,17 @@ async def call_streamed(
 class Relay:
     """Passes a stream's events on and folds them into the reply that will be stored."""
 
-    def __init__(self, client: Client, *, model: str, include_usage: bool) -> None:
+    def __init__(self, client: Client, *, include_usage: bool) -> None:
         self.fold = Fold()
         self.started = False
         self._client = client
-        self._model = model
         self._include_usage = include_usage
         self._tidy = Tidy()
         self._first: float | None = None
 
     async def run(self, stream: ProviderStream) -> None:
-        async for events in stream:
-            if data := b"".join([sse.event(sent) for event in events if (sent := self._take(event))]):
+        async for runs in stream:
+            if data := b"".join([self._take(run) for run in runs]):
                 await self._client.send(data)
 
     def outcome(self, error: GatewayError | None, began: float) -> Outcome:
@@ -118,27 +115,19 @@ class Relay:
             streaming=self.started,
         )
 
-    def _take(self, event: bytes) -> bytes | None:
-        """Fold an event in. Returns what the client is sent: as a rule the very same bytes, None if nothing is left."""
-        chunk = self._parse(event)
+    def _take(self, run: Run) -> bytes:
+        """Fold a run in. Returns what the client is sent: as a rule the very same bytes, nothing if nothing is left."""
+        chunk = run.chunk
         changed = self._tidy.take_out(chunk)
         if self.fold.add(chunk) and self._first is None:
             self._first = time.perf_counter()
+        if run.has_halves:
+            self.fold.has_halves = True
         if not self._include_usage and chunk.pop("usage", None):  # on the finishing chunk of some providers
             changed = True
         if not changed:
-            return event
-        return orjson.dumps(chunk) if chunk.get("choices") else None
-
-    def _parse(self, event: bytes) -> dict[str, Any]:
-        try:
-            chunk = orjson.loads(event)
-        except orjson.JSONDecodeError:
-            chunk = parse_halves(event)
-            self.fold.has_halves = True
-        if not isinstance(chunk, dict) or is_too_deep(event, chunk):
-            raise ProviderBroken(f"The provider of {self._model!r} sent an event that is not a usable JSON object.")
-        return chunk
+            return run.framed
+        return run.rewritten() if chunk.get("choices") else b""
 
 
 def _error(exc: GatewayError | Interrupted) -> GatewayError:

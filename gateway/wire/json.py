@@ -43,7 +43,8 @@ def dump(value: Any) -> bytes:
 
 def is_too_deep(body: bytes, value: Any) -> bool:
     """True if `value`, which was read from `body`, could not be written again. Cheap for what is plainly not deep."""
-    return body.count(b"{") + body.count(b"[") > _DEEPEST and not _is_writable(value)
+    may_be = len(body) > 2 * _DEEPEST and body.count(b"{") + body.count(b"[") > _DEEPEST
+    return may_be and not _is_writable(value)
 
 
 def _is_writable(value: Any) -> bool:

@@ -16,6 +16,11 @@ _ABSURD = 2**53
 _REPLACED = frozenset({"role", "id", "type", "index", "format", "signature_type"})
 
 
+def is_fragment(name: str) -> bool:
+    """True if the strings that a delta has under this name are joined to one."""
+    return name not in _REPLACED
+
+
 class Fold:
     """Accumulates the chunks of one stream, which `wire.stream.Tidy` has rid of repetitions.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.domain import Deployment, Timeouts, Via
 from gateway.ports import Provider, ProviderCall, ProviderStream
+from gateway.wire.runs import Run
 
 KEY = "sk-upstream-0123456789"
 HELLO: Mapping[str, Any] = {"role": "user", "content": "Hello?"}
@@ -51,8 +52,15 @@ async def read(provider: Provider, request: ProviderCall) -> list[dict[str, Any]
 
 async def drain(stream: ProviderStream, events: list[dict[str, Any]]) -> None:
     """Append what comes until the stream ends or raises."""
-    async for payloads in stream:
-        events.extend(json.loads(payload) for payload in payloads)
+    async for runs in stream:
+        events.extend(events_of(runs))
+
+
+def events_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What goes on to the client."""
+    framed = b"".join(run.framed for run in runs).split(b"\n\n")
+    assert framed.pop() == b""
+    return [json.loads(event.removeprefix(b"data: ")) for event in framed]
 
 
 def text_of(events: Sequence[Mapping[str, Any]], index: int = 0) -> str:

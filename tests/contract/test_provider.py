@@ -13,7 +13,17 @@ from gateway.errors import InvalidRequest, ProviderBroken, ProviderError, Provid
 from gateway.ports import Provider
 from gateway.providers.direct import DirectProvider
 from gateway.providers.litellm_adapter import LitellmProvider
-from tests.contract.provider_calls import KEY, call, deployment, drain, finish_reasons, read, text_of, usage_of
+from tests.contract.provider_calls import (
+    KEY,
+    call,
+    deployment,
+    drain,
+    events_of,
+    finish_reasons,
+    read,
+    text_of,
+    usage_of,
+)
 from tests.stubs.openai_wire import (
     USAGE,
     Events,
@@ -230,9 +240,9 @@ async def test_events_come_as_they_are_sent(provider: Provider, stub: OpenAIStub
     first, *rest = chunks("Hello.")
     stub.reply_with(Events([first, gate, *rest]))
     stream = await provider.stream(call(target))
-    assert [json.loads(payload) for payload in await anext(aiter(stream))] == [first]
+    assert events_of(await anext(aiter(stream))) == [first]
     gate.open()
-    assert [json.loads(payload) async for payloads in stream for payload in payloads] == rest
+    assert [event async for runs in stream for event in events_of(runs)] == rest
     await stream.aclose()
 
 
@@ -290,7 +300,7 @@ async def test_a_connection_cut_in_mid_stream(provider: Provider, stub: OpenAISt
     stream = await provider.stream(call(target))
     received: list[Any] = []
     while len(received) < len(sent):
-        received += [json.loads(payload) for payload in await anext(aiter(stream))]
+        received += events_of(await anext(aiter(stream)))
     gate.open()
     with pytest.raises(ProviderBroken):
         await anext(aiter(stream))

@@ -8,6 +8,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway.domain import Deployment, Via
 from gateway.ports import ProviderCall
 from gateway.providers.echo import EchoProvider
+from tests.contract.provider_calls import events_of
 
 USER: Mapping[str, Any] = {"role": "user", "content": "My name is Ada."}
 ASSISTANT: Mapping[str, Any] = {"role": "assistant", "content": "Hello."}
@@ -85,7 +86,7 @@ async def test_a_whole_reply_has_openais_shape() -> None:
 async def test_a_stream_says_the_same_in_pieces() -> None:
     call = echo_call(USER, ASSISTANT, ASKED)
     stream = await EchoProvider(count=len).stream(call)
-    events = [json.loads(payload) async for payloads in stream for payload in payloads]
+    events = [event async for runs in stream for event in events_of(runs)]
     parsed = [ChatCompletionChunk.model_validate(event) for event in events]
     deltas = [choice.delta for chunk in parsed for choice in chunk.choices]
     pieces = [delta.content for delta in deltas if delta.content]
@@ -101,12 +102,12 @@ async def test_a_stream_says_the_same_in_pieces() -> None:
 async def test_a_closed_stream_ends() -> None:
     stream = await EchoProvider().stream(echo_call(USER))
     await stream.aclose()
-    assert [payloads async for payloads in stream] == []
+    assert [runs async for runs in stream] == []
 
 
 async def test_without_a_counter_there_is_no_usage() -> None:
     provider = EchoProvider()
     assert "usage" not in (await provider.complete(echo_call(USER))).data
     stream = await provider.stream(echo_call(USER))
-    events = [json.loads(payload) async for payloads in stream for payload in payloads]
+    events = [event async for runs in stream for event in events_of(runs)]
     assert all(event["usage"] is None for event in events)

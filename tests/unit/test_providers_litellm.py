@@ -1,5 +1,6 @@
 """The pure parts of the litellm adapter: what goes in, and what comes out of it, without litellm."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from gateway.domain import Deployment, Via
 from gateway.errors import InvalidRequest
 from gateway.ports import ProviderCall
-from gateway.providers.litellm_reply import Events, whole_reply
+from gateway.providers.litellm_adapter import uncollected
+from gateway.providers.litellm_reply import ReaderEvents, WrapperEvents, whole_reply
 from gateway.providers.litellm_request import Support, arguments
 
 DEPLOYMENT = Deployment(
@@ -110,22 +112,22 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) 
 
 def test_an_event_keeps_what_its_delta_says() -> None:
     delta = {"content": "a", "role": None, "tool_calls": None, "provider_specific_fields": {"citations": [1]}}
-    event = Events().shape(chunk(delta, provider_specific_fields=None), finished=False)
+    event = WrapperEvents().shape(chunk(delta, provider_specific_fields=None), finished=False)
     assert event == chunk({"content": "a", "citations": [1]})
 
 
 def test_an_invented_finish_reason_leaves_nothing() -> None:
-    assert Events().shape(chunk({"content": None}, "stop"), finished=False) is None
-    assert Events().shape(chunk({"content": None}, "stop"), finished=True) == chunk({}, "stop")
+    assert WrapperEvents().shape(chunk({"content": None}, "stop"), finished=False) is None
+    assert WrapperEvents().shape(chunk({"content": None}, "stop"), finished=True) == chunk({}, "stop")
 
 
 def test_usage_comes_without_choices() -> None:
-    event = Events().shape(chunk({"content": None}, usage={"prompt_tokens": 1}), finished=True)
+    event = WrapperEvents().shape(chunk({"content": None}, usage={"prompt_tokens": 1}), finished=True)
     assert event == {"id": "1", "choices": [], "usage": {"prompt_tokens": 1}}
 
 
 def test_fragments_of_thinking_are_numbered_by_block() -> None:
-    events = Events()
+    events = WrapperEvents()
     fragments = [
         {"type": "thinking", "thinking": "a"},
         {"type": "thinking", "thinking": "", "signature": "s"},
@@ -134,3 +136,55 @@ def test_fragments_of_thinking_are_numbered_by_block() -> None:
     ]
     shaped = [events.shape(chunk({"thinking_blocks": [dict(fragment)]}), finished=False) for fragment in fragments]
     assert [event["choices"][0]["delta"]["thinking_blocks"][0]["index"] for event in shaped if event] == [0, 0, 1, 2]
+
+
+def test_a_readers_chunks_become_events_with_one_head_and_role() -> None:
+    events = ReaderEvents()
+    first = {**chunk({"content": "a", "role": "assistant"}), "created": 5, "model": "m"}
+    later = {**chunk({"content": "", "role": "assistant"}, "stop"), "id": "2", "created": 6}
+    assert events.shape(first, finished=False) == {**first, "choices": [{**first["choices"][0]}]}
+    assert events.shape(later, finished=True) == {**chunk({}, "stop"), "created": 5, "model": "m"}
+
+
+def test_a_readers_chunk_that_says_nothing_is_none() -> None:
+    assert ReaderEvents().shape(chunk({"content": ""}, "stop", usage={"prompt_tokens": 1}), finished=False) is None
+
+
+def test_usage_in_parts_is_told_once_at_the_end() -> None:
+    """A part has zeros for what it does not know, and a total of what it does."""
+    events = ReaderEvents()
+    start = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12, "details": {"cached": 3, "x": None}}
+    end = {"prompt_tokens": 0, "completion_tokens": 7, "total_tokens": 7, "details": {"cached": 0}}
+    for usage in (start, end):
+        events.shape(chunk({"content": ""}, usage=usage), finished=True)
+    told = events.usage()
+    assert told is not None
+    assert (told["choices"], told["usage"]) == (
+        [],
+        {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "details": {"cached": 3}},
+    )
+
+
+def test_usage_that_nobody_reported_is_not_told() -> None:
+    events = ReaderEvents()
+    events.shape(chunk({"content": "a"}), finished=True)
+    assert events.usage() is None
+
+
+def test_what_an_import_makes_is_never_collected() -> None:
+    frozen = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+        made: list[list[int]] = [[] for _ in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(made)
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.sse import DONE, Decoder, event
+from gateway.wire.sse import DONE, Decoder, event, payload
 
 STREAM = (
     b": ping\n\n"
@@ -13,15 +13,20 @@ STREAM = (
     b'event: message\r\nid: 7\r\ndata:{"b":"\xc3\xa9"}\r\n\r\n'
     b"data: first\ndata: second\n\n"
     b"retry: 5\n\n"
-    b"data:\n\n"
+    b"data:\n\n\n"
+    b"data: a\r\r\n\n"
     b"data: [DONE]\n\n"
 )
-PAYLOADS = [b'{"a":1}', b'{"b":"\xc3\xa9"}', b"first\nsecond", b"[DONE]"]
+PAYLOADS = [b'{"a":1}', b'{"b":"\xc3\xa9"}', b"first\nsecond", b"a\r", b"[DONE]"]
 
 
 def decode(*chunks: bytes) -> list[bytes]:
     decoder = Decoder()
-    return [payload for chunk in chunks for payload in decoder.feed(chunk)]
+    return [said for chunk in chunks for said in payloads(decoder.feed(chunk))]
+
+
+def payloads(events: bytes) -> list[bytes]:
+    return [said for each in events.split(b"\n\n") if (said := payload(each + b"\n\n"))]
 
 
 def test_payloads_of_data_fields_alone() -> None:
@@ -34,11 +39,18 @@ def test_chunks_may_be_cut_anywhere(cuts: list[int]) -> None:
     assert decode(*(STREAM[start:end] for start, end in pairwise(places))) == PAYLOADS
 
 
-def test_a_payload_comes_with_the_chunk_that_completes_it() -> None:
+def test_an_event_comes_with_the_chunk_that_completes_it() -> None:
     decoder = Decoder()
-    assert decoder.feed(b"data: {") == []
-    assert decoder.feed(b"}\n") == []
-    assert decoder.feed(b"\ndata: next") == [b"{}"]
+    assert decoder.feed(b"data: {") == b""
+    assert decoder.feed(b"}\n") == b""
+    assert decoder.feed(b"\ndata: next") == b"data: {}\n\n"
+
+
+@pytest.mark.parametrize("blank", [b"\n\n", b"\r\n\r\n", b"\n\r\n"])
+def test_events_that_come_whole_are_not_kept_waiting(blank: bytes) -> None:
+    decoder = Decoder()
+    for _ in range(3):
+        assert decoder.feed(b"data: {}" + blank) == b"data: {}\n\n"
 
 
 def test_half_an_event_is_not_an_event() -> None:
@@ -47,10 +59,10 @@ def test_half_an_event_is_not_an_event() -> None:
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
 def test_json_over_several_lines_is_sent_as_one(line_end: bytes) -> None:
-    payload = b'{"a":' + line_end + b'"b"}'
-    [sent] = Decoder().feed(event(payload))
+    said = b'{"a":' + line_end + b'"b"}'
+    [sent] = decode(event(said))
     assert orjson.loads(sent) == {"a": "b"}
-    assert event(payload).count(b"\n") == 2
+    assert event(said).count(b"\n") == 2
 
 
 def test_an_event_is_one_data_line_and_a_blank_one() -> None:

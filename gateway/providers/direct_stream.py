@@ -1,0 +1,84 @@
+"""A streamed reply of the direct path: the bytes of a response, read as runs of events."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+import aiohttp
+
+from gateway.domain import Deployment
+from gateway.errors import GatewayError
+from gateway.providers.failures import broken, error_in_reply, passed_headers, timed_out
+from gateway.wire.runs import NotAChunk, Reader, Run
+
+
+class DirectStream:
+    """The events of one streamed reply; see `ports.ProviderStream`.
+
+    `drain` is given the response once it has said [DONE], if its body has not ended with that.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        deployment: Deployment,
+        drain: Callable[[aiohttp.ClientResponse], None],
+    ) -> None:
+        self.headers: Mapping[str, str] = passed_headers(response.headers)
+        self._response = response
+        self._deployment = deployment
+        self._drain = drain
+        self._reader = Reader()
+        self._ended = False
+        self._error: GatewayError | None = None
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Run]]:
+        return self
+
+    async def __anext__(self) -> Sequence[Run]:
+        while not self._ended:
+            try:
+                chunk = await self._response.content.readany()
+            except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
+                raise failure(self._deployment, exc) from exc
+            self._ended = not chunk
+            if runs := self._take(chunk):
+                return runs
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._response.close()
+
+    def _take(self, chunk: bytes) -> list[Run]:
+        """The runs that stand before the end, or before an error: what came first is delivered first."""
+        runs: list[Run] = []
+        try:
+            for run in self._reader.feed(chunk):
+                if run.chunk.get("error") and (error := error_in_reply(self._deployment, run.chunk)):
+                    self._fail(error)
+                    return runs
+                runs.append(run)
+        except NotAChunk:
+            self._fail(broken(self._deployment, "sent an event that is not a usable JSON object"))
+        if self._reader.is_done:
+            self._ended = True
+            if not self._response.content.at_eof():
+                self._drain(self._response)
+        return runs
+
+    def _fail(self, error: GatewayError) -> None:
+        self._ended = True
+        self._error = error
+        self._response.close()
+
+
+def failure(deployment: Deployment, exc: aiohttp.ClientError | OSError) -> GatewayError:
+    """aiohttp's errors → ours. Its timeouts are connection errors too, so they come first."""
+    if isinstance(exc, TimeoutError):
+        return timed_out(deployment)
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return broken(deployment, "cannot be reached")
+    return broken(deployment, "broke the connection off, or sent what is not HTTP")
