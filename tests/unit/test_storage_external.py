@@ -19,6 +19,7 @@ from gateway.settings import ExternalTables, SettingsError, parse_settings
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.postgres.external import ExternalStore, problems, statements
 from gateway.storage.postgres.queries import QUERIES
+from gateway.storage.postgres.rows import SESSION_COLUMNS
 from tests import host_tables
 from tests.contract.store.values import (
     ALICE,
@@ -117,7 +118,7 @@ async def test_the_newest_messages_are_read_from_the_end_of_the_primary_key(
     await store.create_session(SESSION)
     await store.add_messages(make_appending(SESSION, *[make_message() for _ in range(3000)]))
     await host.execute('ANALYZE app."Chat_Messages"')
-    for name, held in (("read_turn", ()), ("open_turn", ("hold_1", None, 30.0))):
+    for name, held in (("read_turn", ()), ("open_turn", ("hold_1", None, 30.0, *[None] * SESSION_COLUMNS))):
         sql = statements(host_tables.TABLES)[name]
         plan = await host.fetch(f"EXPLAIN {sql}", "sess_1", ALICE.id, 20, 0, -1, *held)
         text = "\n".join(row[0] for row in plan)

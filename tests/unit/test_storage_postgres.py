@@ -1,4 +1,4 @@
-"""What only the PostgreSQL store has: statements that wait for each other, connections that break, one trip a call."""
+"""What only the PostgreSQL store has: statements that wait for each other, and connections that break."""
 
 import asyncio
 from collections import UserDict
@@ -12,13 +12,14 @@ import pytest
 
 from gateway.domain import Session
 from gateway.errors import StorageUnavailable
-from gateway.ports import Cleaning, ClosedTurn, Hold, Locked, OpenedTurn
+from gateway.ports import Cleaning, Hold, Locked, OpenedTurn
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.postgres import PostgresStore, turns, users
 from gateway.storage.postgres.pool import Link
 from gateway.storage.postgres.queries import QUERIES
+from gateway.storage.postgres.rows import SESSION_COLUMNS
 from tests.contract.store.calls import ANY_CALL
-from tests.contract.store.values import ALICE, BOB, at, make_entry, make_key, make_session, make_turn, opening, seqs
+from tests.contract.store.values import ALICE, BOB, at, make_key, make_session, make_turn, opening, seqs
 from tests.postgresql import PostgreSQL, execute
 
 HOLD = Hold("turn_1")
@@ -109,32 +110,6 @@ async def test_a_turn_that_waited_is_held_once_even_if_others_queue_meanwhile(ur
         await turns.queue_turn(Link(watcher, QUERIES), ALICE.id, session.id, 60)
         await closing.commit()
         assert isinstance(await opened, OpenedTurn)
-
-
-async def test_opening_and_closing_are_one_statement_each(url: str, session: Session) -> None:
-    asked = Asked()
-    async with running(PostgresStore(url, statements=asked)) as store:
-        asked.names.clear()
-        await store.open_turn(opening(session, hold=HOLD))
-        await store.close_turn(make_turn(session, hold=HOLD))
-        await store.open_turn(opening(session, known_seq=4, known_epoch=0))
-        await store.close_turn(ClosedTurn(make_entry()))
-    assert asked.names == ["open_turn", "close_turn", "read_turn", "add_ledger_entry"]
-
-
-async def test_a_call_is_one_message_to_the_server_and_nothing_is_reset_after_it(url: str, session: Session) -> None:
-    async with running(PostgresStore(url, pool_size=1)) as store:
-        sent: list[str] = []
-        await store.close_turn(make_turn(session))  # the driver looks up types that it meets for the first time
-        await store.open_turn(opening(session, hold=HOLD))
-        await store._pool.run(lambda link: _log(link, sent), patience=60)
-        await store.close_turn(make_turn(session))
-        await store.open_turn(opening(session, hold=HOLD))
-    assert sent == [QUERIES["close_turn"], QUERIES["open_turn"]]
-
-
-async def _log(link: Link, sent: list[str]) -> None:
-    link.raw.add_query_logger(lambda query: sent.append(query.query))
 
 
 async def test_every_statement_is_asked_for_by_some_call(url: str, session: Session) -> None:
@@ -273,11 +248,14 @@ async def test_renewing_removes_the_tickets_of_those_who_have_gone(url: str, ses
         assert await other.fetchval("SELECT count(*) FROM turn_queue") == 1
 
 
+OPEN = ("s", "u", None, 0, -1, "h", None, 30.0, *[None] * SESSION_COLUMNS)
+
+
 @pytest.mark.parametrize(
     ("name", "values", "index"),
     [
-        ("open_turn", ("s", "u", None, 0, -1, "h", None, 30.0), "messages_pkey"),
-        ("open_turn", ("s", "u", None, 0, -1, "h", None, 30.0), "turn_queue_by_session"),
+        ("open_turn", OPEN, "messages_pkey"),
+        ("open_turn", OPEN, "turn_queue_by_session"),
         ("read_messages", ("s", "u", 0, 10), "messages_pkey"),
         ("list_sessions", ("u", False, 10, 0), "sessions_by_user"),
         ("list_ledger", ("u", 10, 0), "turns_by_user"),

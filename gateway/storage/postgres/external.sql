@@ -68,9 +68,7 @@ WITH owner AS (
             'user_id', $2, 'name', $3::text, 'model', $4::text, 'max_history_messages', $5::integer,
             'instructions', $6::text, 'message_count', $10::bigint, 'failed_count', $11::bigint,
             'total_tokens', $12::bigint, 'last_seq', $13::bigint, 'exchange_seq', $14::bigint, 'epoch', $15::bigint,
-            'last_message_at', $16::timestamptz, 'deleted_at', $18::timestamptz, 'ttl_seconds', $19::bigint,
-            'lock_holder', $20::text,
-            'lock_until', CASE WHEN $20 IS NOT NULL THEN now() + make_interval(secs => $21) END
+            'last_message_at', $16::timestamptz, 'deleted_at', $18::timestamptz, 'ttl_seconds', $19::bigint
         ))
     FROM owner
     ON CONFLICT (session_id) DO NOTHING
@@ -360,14 +358,40 @@ WITH found AS (
         (state_json -> 'gateway' ->> 'last_seq')::bigint AS last_seq,
         (state_json -> 'gateway' ->> 'epoch')::bigint AS epoch,
         updated_at
+), owner AS (
+    SELECT id FROM users WHERE id = $10 FOR KEY SHARE
+), refused AS (
+    {refusal} WHERE $9::text IS NOT NULL AND NOT EXISTS (SELECT FROM found) AND NOT EXISTS (SELECT FROM owner)
+), created AS (
+    INSERT INTO {sessions} (
+        session_id, thread_id, sdk_version, metadata_json, created_at, updated_at, archived_at, state_json
+    )
+    SELECT
+        $9, $9, 'llm-history-gateway/{version}', $15::jsonb, $16, $17, $25,
+        jsonb_build_object('gateway', jsonb_build_object(
+            'user_id', $10, 'name', $11::text, 'model', $12::text, 'max_history_messages', $13::integer,
+            'instructions', $14::text, 'message_count', $18::bigint, 'failed_count', $19::bigint,
+            'total_tokens', $20::bigint, 'last_seq', $21::bigint, 'exchange_seq', $22::bigint, 'epoch', $23::bigint,
+            'last_message_at', $24::timestamptz, 'deleted_at', $26::timestamptz, 'ttl_seconds', $27::bigint,
+            'lock_holder', $6::text, 'lock_until', now() + make_interval(secs => $8)
+        ))
+    FROM owner
+    WHERE NOT EXISTS (SELECT FROM found)
+    ON CONFLICT (session_id) DO NOTHING
+    RETURNING session_id
+), queued AS (
+    INSERT INTO search_queue (session_id, user_id)
+    SELECT session_id, $10 FROM created WHERE $11 IS NOT NULL
+    ON CONFLICT (session_id) DO UPDATE SET version = excluded.version
 )
 SELECT
     found.id, found.user_id, found.name, found.model, found.max_history_messages, found.instructions, found.metadata,
     found.created_at, found.updated_at, found.message_count, found.failed_count, found.total_tokens, found.last_seq,
     found.exchange_seq, found.epoch, found.last_message_at, found.archived_at, found.deleted_at, found.ttl_seconds,
     found.after, newest.seqs, newest.roles, newest.bodies, newest.tokens, newest.encodings, newest.statuses,
-    held.last_seq, held.epoch, held.updated_at
-FROM found
+    creation.is_done, held.last_seq, held.epoch, held.updated_at
+FROM (SELECT EXISTS (SELECT FROM created) AS is_done) AS creation
+LEFT JOIN found ON true
 LEFT JOIN held ON true
 LEFT JOIN LATERAL (
     SELECT

@@ -19,6 +19,7 @@ from databases import Database
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import ConstraintViolated
+from gateway.storage.postgres.lender import Lender
 
 T = TypeVar("T")
 
@@ -100,6 +101,7 @@ class Pool:
     ) -> None:
         self._statements = statements
         self._timeout = timeout
+        self._size = size
         # The whole URL is for asyncpg to read (sslmode, several hosts, …): `databases` knows but a part of that, and
         # writes the URL that it is given into the log.
         self._options: dict[str, Any] = {
@@ -111,8 +113,8 @@ class Pool:
             "timeout": timeout,
             "reset": _leave_as_it_is,
         }
-        self._database: Database | None = None
-        self._lender: asyncpg.Pool | None = None
+        self._opened: tuple[Database, Lender] | None = None
+        self._lender: Lender | None = None
         self._running = 0
         self._idle = asyncio.Event()
         self._returns: set[asyncio.Task[None]] = set()
@@ -123,8 +125,8 @@ class Pool:
         with _connecting():
             async with asyncio.timeout(self._timeout):
                 await database.connect()
-        self._database = database
-        self._lender = _pool_beneath(database)
+        self._lender = Lender(_pool_beneath(database), self._size)
+        self._opened = database, self._lender
 
     async def aclose(self) -> None:
         """Refuse new works, let running ones end, and close all connections. Closing twice is harmless."""
@@ -133,11 +135,13 @@ class Pool:
             self._idle.clear()
             await self._idle.wait()
         await asyncio.gather(*self._returns)
-        database, self._database = self._database, None
-        if database is not None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            database, lender = opened
             # A server that does not even take a goodbye is not waited for: the pool cuts its connections then.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SECONDS_TO_CLOSE):
+                    await lender.aclose()
                     await database.disconnect()
 
     async def run(self, work: Work[T], *, patience: float | None) -> T:
@@ -157,18 +161,18 @@ class Pool:
             if not self._running:
                 self._idle.set()
 
-    async def _run(self, lender: asyncpg.Pool, work: Work[T], patience: float | None) -> T:
+    async def _run(self, lender: Lender, work: Work[T], patience: float | None) -> T:
         async with asyncio.timeout(patience):
-            connection = await lender.acquire()
+            connection = await lender.take()
             try:
                 result = await work(Link(connection, self._statements))
             except BaseException:
                 self._give_back(lender, connection)
                 raise
-        await lender.release(connection)
+        lender.keep(connection)
         return result
 
-    def _give_back(self, lender: asyncpg.Pool, connection: PoolConnectionProxy) -> None:
+    def _give_back(self, lender: Lender, connection: PoolConnectionProxy) -> None:
         """In a task of its own: what still runs is cancelled first, for which the caller must not wait."""
         task = asyncio.create_task(_release(lender, connection))
         self._returns.add(task)
@@ -180,13 +184,13 @@ def _pool_beneath(database: Database) -> "asyncpg.Pool":
     return pool
 
 
-async def _release(lender: asyncpg.Pool, connection: PoolConnectionProxy) -> None:
+async def _release(lender: Lender, connection: PoolConnectionProxy) -> None:
     with suppress(*_OUTAGES):  # the pool has cut the connection then, and will open another
-        await lender.release(connection, timeout=_SECONDS_TO_CLOSE)
+        await lender.give_back(connection)
 
 
 async def _leave_as_it_is(_: PoolConnectionProxy) -> None:
-    """Instead of the query by which asyncpg resets a session: ours never set anything. Saves a round trip a work."""
+    """Instead of the query by which asyncpg resets a session that is given back: ours never set anything."""
 
 
 @contextmanager

@@ -79,16 +79,15 @@ UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNI
 
 
 -- name: create_session
--- $1 to $19 the session's columns, $20 who holds it or null, $21 for how many seconds. Store a session, unless its id
--- is taken, by whomever. Answers with the id if it was free.
+-- $1 to $19 the session's columns. Store a session, unless its id is taken, by whomever. Answers with the id if it was
+-- free.
 WITH created AS (
     INSERT INTO sessions (
         id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
         failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at,
-        ttl_seconds, lock_holder, lock_until
+        ttl_seconds
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20::text,
-        CASE WHEN $20::text IS NOT NULL THEN now() + make_interval(secs => $21) END
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
     ) ON CONFLICT (id) DO NOTHING
     RETURNING id, user_id, name
 ), queued AS (
@@ -312,9 +311,11 @@ LEFT JOIN LATERAL (
 ) AS newest ON found.archived_at IS NULL;
 
 -- name: open_turn
--- As read_turn; $6 who wants to hold the session, $7 its ticket or null, $8 for how many seconds. The last three
--- columns are those of the session as it is held, null if it is not. They may be newer than the rest: the UPDATE waits
--- for others to finish with the row and then works on what they left, while all else is as it was at the beginning.
+-- As read_turn; $6 who wants to hold the session, $7 its ticket or null, $8 for how many seconds, $9 to $27 the columns
+-- of the session to make and hold if there is none of that id, or nulls. Always answers with one row; with nulls where
+-- no session was found. Its last columns are whether one was made, and what a session that was found is like as it is
+-- held, null if it is not. These three may be newer than the rest: the UPDATE waits for others to finish with the row
+-- and then works on what they left, while all else is as it was at the beginning.
 WITH found AS (
     SELECT
         sessions.*,
@@ -334,14 +335,31 @@ WITH found AS (
         )
     )
     RETURNING last_seq, epoch, updated_at
+), created AS (
+    INSERT INTO sessions (
+        id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
+        failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at,
+        ttl_seconds, lock_holder, lock_until
+    )
+    SELECT
+        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $6,
+        now() + make_interval(secs => $8)
+    WHERE $9::text IS NOT NULL AND NOT EXISTS (SELECT FROM found)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, user_id, name
+), queued AS (
+    INSERT INTO search_queue (session_id, user_id)
+    SELECT id, user_id FROM created WHERE name IS NOT NULL
+    ON CONFLICT (session_id) DO UPDATE SET version = excluded.version
 )
 SELECT
     found.id, found.user_id, found.name, found.model, found.max_history_messages, found.instructions, found.metadata,
     found.created_at, found.updated_at, found.message_count, found.failed_count, found.total_tokens, found.last_seq,
     found.exchange_seq, found.epoch, found.last_message_at, found.archived_at, found.deleted_at, found.ttl_seconds,
     found.after, newest.seqs, newest.roles, newest.bodies, newest.tokens, newest.encodings, newest.statuses,
-    held.last_seq, held.epoch, held.updated_at
-FROM found
+    creation.is_done, held.last_seq, held.epoch, held.updated_at
+FROM (SELECT EXISTS (SELECT FROM created) AS is_done) AS creation
+LEFT JOIN found ON true
 LEFT JOIN held ON true
 LEFT JOIN LATERAL (
     SELECT
@@ -395,9 +413,10 @@ DELETE FROM turn_queue WHERE ticket = $3 AND (SELECT count(*) FROM released) >= 
 -- name: close_turn
 -- $1 to $26 the ledger row, of which $3 is the user, $5 the session, $10 the status and $11 the time; $27 to $31 by how
 -- much the session grows, as in add_messages; $32 its holder and $33 the ticket, or null; $34 to $42 the messages'
--- columns; $43 when the session was created, or null for any of that id. Answers with the session's last seq before them; not at all if the session is gone: then the ledger row is
--- all that is written. A session that was deleted meanwhile still takes the turn that had begun before. That seqs have
--- no gaps and no doubles rests on there being one UPDATE, which waits for those of others.
+-- columns; $43 when the session was created, or null for any of that id. Answers with the session's last seq before
+-- them; not at all if the session is gone: then the ledger row is all that is written. A session that was deleted
+-- meanwhile still takes the turn that had begun before. That seqs have no gaps and no doubles rests on there being one
+-- UPDATE, which waits for those of others.
 WITH grown AS (
     UPDATE sessions SET
         message_count = message_count + $27::bigint,

@@ -25,9 +25,8 @@ async def create(link: Link, session: Session) -> None:
         raise ConstraintViolated(f"there is a session {session.id!r} already")
 
 
-async def create_if_free(link: Link, session: Session, holder: str | None = None, lease: float = 0) -> bool:
-    """Held from the start, if `holder` is given."""
-    return await link.row("create_session", *from_session(session), holder, lease) is not None
+async def create_if_free(link: Link, session: Session) -> bool:
+    return await link.row("create_session", *from_session(session)) is not None
 
 
 async def find(link: Link, user_id: str, session_id: str) -> Session | None:

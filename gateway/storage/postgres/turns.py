@@ -1,6 +1,7 @@
 """Works that open and close a turn, its hold, and the ledger. None of them costs more in a longer session."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from asyncpg import Record
 
@@ -12,6 +13,7 @@ from gateway.storage.postgres.rows import (
     SESSION_COLUMNS,
     from_ledger_entry,
     from_messages,
+    from_session,
     to_history_messages,
     to_ledger_entry,
     to_session,
@@ -20,41 +22,53 @@ from gateway.storage.rules import appending, newest_messages, page
 
 _AFTER = SESSION_COLUMNS
 _MESSAGES = slice(_AFTER + 1, _AFTER + 7)
-_HELD = slice(_AFTER + 7, None)
+_IS_CREATED = _AFTER + 7
+_HELD = slice(_IS_CREATED + 1, None)
+
+_NO_SESSION = (None,) * SESSION_COLUMNS
+"""For a turn that makes none."""
 
 
 async def open_turn(link: Link, opening: TurnOpening) -> OpenedTurn | Locked | None:
-    opened = await _open_existing(link, opening)
-    if opened is not None or (create := opening.create) is None:
-        return opened
-    holder = None if opening.hold is None else opening.hold.id
-    if await sessions.create_if_free(link, create, holder, opening.lease):
-        return OpenedTurn(create, (), 0)
-    return await _open_existing(link, opening)  # somebody was faster: another turn of theirs, or of another user
+    opened = await _open(link, opening)
+    if opened is None and opening.create is not None:
+        # It is not this user's, or somebody else was faster: what they have made could not be seen yet.
+        opened = await _open(link, opening)
+    return opened
 
 
-async def _open_existing(link: Link, opening: TurnOpening) -> OpenedTurn | Locked | None:
-    asked = (opening.session_id, opening.user_id, opening.limit, opening.known_seq, opening.known_epoch)
-    if opening.hold is None:
-        row = await link.row("read_turn", *asked)
-        return None if row is None else _opened(opening, row)
-    hold = opening.hold
-    while (row := await link.row("open_turn", *asked, hold.id, hold.ticket, opening.lease)) is not None:
+async def _open(link: Link, opening: TurnOpening) -> OpenedTurn | Locked | None:
+    hold, create = opening.hold, opening.create
+    if hold is None:
+        return await _read(link, opening)
+    holding = (hold.id, hold.ticket, opening.lease)
+    creating = _NO_SESSION if create is None else from_session(create)
+    while (row := await link.one("open_turn", *_asked(opening), *holding, *creating))[0] is not None:
         session = to_session(row)
         held = row[_HELD]
         if held == (session.last_seq, session.epoch, session.updated_at):
-            return _opened(opening, row)
+            return _opened(opening, session, row)
         if held[0] is None:
             return Locked() if session.archived_at is None else OpenedTurn(session, (), 0)
         # The row was just being changed by another, so that we hold it now, and read it before that: read it again.
-    return None
+    return OpenedTurn(create, (), 0) if create is not None and row[_IS_CREATED] else None
 
 
-def _opened(opening: TurnOpening, row: Record) -> OpenedTurn:
-    session = to_session(row)
-    return OpenedTurn(
-        session, newest_messages(opening, session, to_history_messages(row[_MESSAGES])), _after(session, row)
-    )
+async def _read(link: Link, opening: TurnOpening) -> OpenedTurn | None:
+    row = await link.row("read_turn", *_asked(opening))
+    if row is not None:
+        return _opened(opening, to_session(row), row)
+    create = opening.create
+    return OpenedTurn(create, (), 0) if create is not None and await sessions.create_if_free(link, create) else None
+
+
+def _asked(opening: TurnOpening) -> tuple[Any, ...]:
+    return opening.session_id, opening.user_id, opening.limit, opening.known_seq, opening.known_epoch
+
+
+def _opened(opening: TurnOpening, session: Session, row: Record) -> OpenedTurn:
+    messages = newest_messages(opening, session, to_history_messages(row[_MESSAGES]))
+    return OpenedTurn(session, messages, _after(session, row))
 
 
 def _after(session: Session, row: Record) -> int:
