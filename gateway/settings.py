@@ -48,6 +48,7 @@ class _Frozen(BaseModel):
 class ServerSettings(_Frozen):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
+    workers: int = Field(1, ge=1, description="processes that serve")
     max_body_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="a larger request body is answered with 413")
     shutdown_timeout: float = Field(30.0, ge=0, le=3600, description="seconds that running turns get after SIGTERM")
 
@@ -80,8 +81,8 @@ class StorageSettings(_Frozen):
     timeout: float = Field(
         2.0, gt=0, le=60, description="seconds that the database may take to answer before a caller gets 503"
     )
-    cache_bytes: int = Field(64 * 1024 * 1024, ge=0, description="memory for recent windows")
-    pool_size: int = Field(10, ge=1, le=1000, description="PostgreSQL: connections that this process opens at most")
+    cache_bytes: int = Field(64 * 1024 * 1024, ge=0, description="memory of each process for recent windows")
+    pool_size: int = Field(10, ge=1, le=1000, description="PostgreSQL: connections that each process opens at most")
     statement_cache_size: int = Field(
         100, ge=0, le=10_000, description="PostgreSQL: statements kept prepared on a connection; 0 for pgbouncer"
     )

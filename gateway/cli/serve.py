@@ -11,11 +11,13 @@ def serve(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port.", min=0, max=65535)] = None,
+    workers: Annotated[int | None, typer.Option(help="Overrides server.workers.", min=1)] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
     from gateway.cli.server import run_server  # noqa: PLC0415 - see above
 
     settings = read_settings(config)
-    server = settings.server
-    if not run_server(settings, host=host or server.host, port=server.port if port is None else port):
-        raise typer.Exit(3)
+    given = {"host": host, "port": port, "workers": workers}
+    server = settings.server.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if code := run_server(settings.model_copy(update={"server": server})):
+        raise typer.Exit(code)

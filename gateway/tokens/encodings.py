@@ -46,7 +46,7 @@ _lock = threading.Lock()
 
 @functools.cache
 def get_encoding(name: str) -> tiktoken.Encoding:
-    """The encoding of that name. The first call for a name takes about 0.35 s and 80 MB; later ones nothing.
+    """The encoding of that name. The first call for a name takes about 0.3 s and 70 MB, of which 40 MB stay.
 
     Safe to call from any thread. Raises ValueError for a name that is not in BUNDLED, and RuntimeError if the
     encoding's file is missing or damaged.
@@ -58,7 +58,10 @@ def get_encoding(name: str) -> tiktoken.Encoding:
         check_file(name, directory)
         # Left set for good: whatever else in this process uses tiktoken stays off the network too.
         os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)
-        return tiktoken.get_encoding(name)
+        encoding = tiktoken.get_encoding(name)
+        # What it was made from, 200,000 objects that only its pickling would look at: it is kept in Rust as well.
+        encoding._mergeable_ranks.clear()  # noqa: SLF001 - 24 MB
+        return encoding
 
 
 def encodings_directory() -> Path:

@@ -29,6 +29,7 @@ def test_the_version_is_alone_on_standard_output(gateway_dir: GatewayProcess) ->
     ("command", "words"),
     [
         (["--help"], ["serve", "keys", "users", "sessions", "db", "--version"]),
+        (["serve", "--help"], ["--host", "--port", "--workers"]),
         (["db", "--help"], ["upgrade", "current", "check", "sql", "copy"]),
         (["keys", "create", "--help"], ["--user", "--admin", "--expires-in"]),
     ],
@@ -130,10 +131,18 @@ def taken_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_a_port_that_is_taken(gateway_dir: GatewayProcess, taken_port: int) -> None:
-    result = gateway_dir.command("serve", "--port", str(taken_port))
-    assert result.returncode not in {0, 2}
-    assert "address already in use" in result.stderr
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken(gateway_dir: GatewayProcess, taken_port: int, workers: str) -> None:
+    result = gateway_dir.command("serve", "--port", str(taken_port), "--workers", workers)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr.lower().count("address already in use") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_token_encodings_that_are_not_there(tmp_path: Path) -> None:
+    result = GatewayProcess(tmp_path, {}, {"TIKTOKEN_CACHE_DIR": str(tmp_path)}).command("serve")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "o200k_base cannot be read from" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -30,7 +30,8 @@ def write(folder: Path, text: str, name: str = "gateway.yaml") -> Path:
 def test_without_file_and_environment_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load_settings()
-    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
+    server = settings.server
+    assert (server.host, server.port, server.workers) == ("127.0.0.1", 8000, 1)
     assert settings.storage.url == "sqlite:///./data/gateway.db"
     assert [model.name for model in settings.models] == ["echo", "*"]
 
@@ -172,6 +173,12 @@ def test_a_group_in_a_variable_that_is_not_json_is_a_mistake(monkeypatch: pytest
 )
 def test_model_entries_that_cannot_be_meant_are_refused(models: list[object], mistake: str) -> None:
     assert mistakes({"models": models}) == [mistake]
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "auto"])
+def test_workers_are_counted(workers: object) -> None:
+    [mistake] = mistakes({"server": {"workers": workers}})
+    assert mistake.startswith("server.workers: Input should be ")
 
 
 URL_FORMS = "must be sqlite:///PATH without options, postgresql://USER:PASSWORD@HOST/DATABASE, or memory:"

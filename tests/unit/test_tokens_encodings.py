@@ -21,6 +21,14 @@ def test_an_encoding_is_loaded_once() -> None:
     assert get_encoding("p50k_base") is get_encoding("p50k_base")
 
 
+def test_what_an_encoding_was_made_from_is_not_kept_twice() -> None:
+    encoding = get_encoding("p50k_base")
+    assert not encoding._mergeable_ranks
+    assert encoding.decode(encoding.encode("hello <|endoftext|> world", allowed_special="all")) == (
+        "hello <|endoftext|> world"
+    ), "others who use tiktoken in this process share it"
+
+
 def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
     with pytest.raises(ValueError, match="o200k_base, cl100k_base, p50k_base"):
         get_encoding("r50k_base")
