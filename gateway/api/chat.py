@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.body import read_body
 from gateway.api.context import RequestContext, context_of, header
-from gateway.api.responses import send_json
+from gateway.api.responses import raw_headers, send_json
 from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.errors import ClientDisconnected, GatewayError, InternalError, InvalidRequest
 from gateway.storage.texts import has_nul
@@ -22,6 +22,17 @@ from gateway.wire.json import dump, parse_object
 
 log = structlog.stdlib.get_logger("gateway")
 
+_STREAM_HEADERS = raw_headers(
+    {
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-cache",
+        "x-accel-buffering": "no",  # nginx would hold events back
+    }
+)
+
+_UNWATCHED = 0.05
+"""Seconds before it is watched whether the client leaves. Replies that come sooner are spared a task that waits."""
+
 
 class StreamingClient:
     """The client of a streamed reply: is sent an event stream through ASGI, and nothing once it has left."""
@@ -33,13 +44,7 @@ class StreamingClient:
 
     async def start(self, headers: Mapping[str, str]) -> None:
         self.started = True
-        sent = {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "x-accel-buffering": "no",  # nginx would hold events back
-            **headers,
-        }
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
+        raw = [*_STREAM_HEADERS, *raw_headers(headers)]
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
 
     async def send(self, data: bytes) -> None:
@@ -72,7 +77,7 @@ class ChatCompletions:
             if client.started:
                 await client.finish(reply.body)
             elif not client.gone:
-                await send_json(scope, receive, send, reply.body, reply.headers)
+                await send_json(send, reply.body, reply.headers)
         except Exception as exc:
             if not client.started:
                 raise
@@ -82,30 +87,38 @@ class ChatCompletions:
 
     async def _land(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> TurnReply:
         """Wait for the turn; should the client leave first, have the turn cut short, or let it end unheard."""
-        leaving = asyncio.ensure_future(_until_disconnected(receive))
+        watch: asyncio.Task[None] | None = None
+
+        def start_watching() -> None:
+            nonlocal watch
+            watch = watch or asyncio.create_task(self._watch(flight, client, receive))
+
+        flight.on_delay = start_watching
+        timer = asyncio.get_running_loop().call_later(_UNWATCHED, start_watching)
         try:
-            await asyncio.wait((flight.task, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not flight.task.done():
-                client.gone = True
-                if self._cancel_on_disconnect:
-                    flight.interrupt(ClientDisconnected())
             # Shielded: should the server cancel this request, the turn still has to be stored.
             return await asyncio.shield(flight.task)
         finally:
-            leaving.cancel()
+            flight.on_delay = None  # which refers to the flight: a circle would be left to the garbage collector
+            timer.cancel()
+            if watch is not None:
+                watch.cancel()
+
+    async def _watch(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        client.gone = True
+        if self._cancel_on_disconnect:
+            flight.interrupt(ClientDisconnected())
 
 
 def _check_metadata(request: ChatRequest) -> None:
     """Raises InvalidRequest for metadata that no store would take with the turn: said before the provider is paid."""
-    if request.session_id is not None and has_nul(dump(request.params.get("metadata"))):
+    metadata = request.params.get("metadata")
+    if metadata is not None and request.session_id is not None and has_nul(dump(metadata)):
         raise InvalidRequest(
             "Invalid 'metadata': NUL characters cannot be stored.", code="invalid_value", param="metadata"
         )
-
-
-async def _until_disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _last_event(exc: Exception, context: RequestContext) -> bytes:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from gateway.errors import GatewayError
 from gateway.wire.json import dump
@@ -31,6 +31,13 @@ def timestamp(value: datetime | None) -> str | None:
     return None if value is None else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-async def send_json(scope: Scope, receive: Receive, send: Send, body: bytes, headers: Mapping[str, str]) -> None:
-    """Send bytes that are JSON already."""
-    await Response(body, 200, dict(headers), media_type="application/json")(scope, receive, send)
+async def send_json(send: Send, body: bytes, headers: Mapping[str, str]) -> None:
+    """Send bytes that are JSON already, with status 200."""
+    raw = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"), *raw_headers(headers)]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI takes them. Their names are in lower case."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -160,10 +160,15 @@ def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in (*table, Endpoint("GET", "/openapi.json", openapi, "This document")):
         by_path.setdefault(endpoint.path, []).append(endpoint)
-    routes = [Route(path, _Methods(group)) for path, group in by_path.items()]
-    router = Router(routes, redirect_slashes=False)
+    apps: dict[str, ASGIApp] = {path: _Methods(group) for path, group in by_path.items()}
+    router = Router([Route(path, app) for path, app in apps.items()], redirect_slashes=False)
     router.default = _unknown
-    return router
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        # A path without parameters is found by its name: trying one pattern after another costs as much as parsing.
+        await apps.get(scope["path"], router)(scope, receive, send)
+
+    return route
 
 
 class _Methods:

@@ -41,7 +41,7 @@ def parse_key(text: str) -> str | None:
 
 def mask_keys(text: str) -> str:
     """The text with every key in it cut down to its public part: `DELETE /admin/keys/…` takes whole keys, a log not."""
-    return _PAST_ID.sub(r"\1…", text)
+    return _PAST_ID.sub(r"\1…", text) if _PREFIX in text else text
 
 
 def hash_key(text: str, pepper: str | None) -> bytes:

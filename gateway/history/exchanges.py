@@ -5,8 +5,7 @@ those would be refused: half a tool call, the sound of a spoken reply, audio tha
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,9 +17,11 @@ _SIGNS_OF_NOTHING = (b'"content":null', b'"content":""', b'"content":[]')
 """What a reply without content looks like, as this gateway writes JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What a window needs of one stored message, derived once."""
+class Remembered(NamedTuple):
+    """What a window needs of one stored message, derived once.
+
+    A tuple, because thousands are cached and the garbage collector goes through everything else again and again.
+    """
 
     seq: int
     role: str
@@ -38,15 +39,11 @@ class Remembered:
     """The wire JSON to send from then on; None if nothing of the message is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """From one user message up to the next: the unit that goes into a window whole or not at all."""
 
     messages: Sequence[Remembered]
     tokens: int
-
-    def __len__(self) -> int:
-        return len(self.messages)
 
 
 # ── one message ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,7 +61,7 @@ def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
         return None
     kept = Remembered(message.seq, message.role, message.body, message.tokens, message.encoding)
     if message.role == "tool":
-        return replace(kept, answers=_string(_parse(message.body).get("tool_call_id")))
+        return kept._replace(answers=_string(_parse(message.body).get("tool_call_id")))
     if message.role != "assistant":
         return kept
     if message.status is Status.INCOMPLETE:
@@ -73,7 +70,7 @@ def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
     if any(sign in message.body for sign in _SIGNS_OF_NOTHING) and not _says_anything(_parse(message.body)):
         return None
     if b'"tool_calls"' in message.body:
-        kept = replace(kept, calls=_call_ids(_parse(message.body)))
+        kept = kept._replace(calls=_call_ids(_parse(message.body)))
     if b'"audio"' in message.body:
         return _aged(_spoken(kept), now)
     return kept
@@ -84,7 +81,7 @@ def renew(messages: Sequence[Remembered], now: float) -> Sequence[Remembered]:
 
     The very same sequence, unless some audio has expired since.
     """
-    if all(message.expires_at is None or now < message.expires_at for message in messages):
+    if not [True for message in messages if message.expires_at is not None and now >= message.expires_at]:
         return messages
     return [aged for message in messages if (aged := _aged(message, now)) is not None]
 
@@ -95,7 +92,7 @@ def without_calls(message: Remembered) -> Remembered | None:
     if body is None:
         return None
     afterwards = None if message.afterwards is None else _uncalled(message.afterwards)
-    return replace(message, body=body, afterwards=afterwards, calls=())
+    return message._replace(body=body, afterwards=afterwards, calls=())
 
 
 def _incomplete(message: Remembered) -> Remembered | None:
@@ -104,7 +101,7 @@ def _incomplete(message: Remembered) -> Remembered | None:
     whole = _without_audio({name: value for name, value in reply.items() if name not in _CALL_FIELDS})
     if not _is_sendable(whole):
         return None
-    return message if whole == reply else replace(message, body=orjson.dumps(whole))
+    return message if whole == reply else message._replace(body=orjson.dumps(whole))
 
 
 def _spoken(message: Remembered) -> Remembered:
@@ -115,8 +112,7 @@ def _spoken(message: Remembered) -> Remembered:
         return message
     reference, expires_at = {"id": audio["id"]}, audio.get("expires_at")
     later = _without_audio(reply)
-    return replace(
-        message,
+    return message._replace(
         body=message.body if audio == reference else orjson.dumps({**reply, "audio": reference}),
         expires_at=expires_at if isinstance(expires_at, int | float) else None,
         afterwards=orjson.dumps(later) if _is_sendable(later) else None,
@@ -128,7 +124,7 @@ def _aged(message: Remembered, now: float) -> Remembered | None:
         return message
     if message.afterwards is None:
         return None
-    return replace(message, body=message.afterwards, expires_at=None, afterwards=None)
+    return message._replace(body=message.afterwards, expires_at=None, afterwards=None)
 
 
 def _without_audio(reply: dict[str, Any]) -> dict[str, Any]:
@@ -186,5 +182,5 @@ def newest_first(messages: Sequence[Remembered]) -> Iterator[Exchange]:
     for start in range(end - 1, -1, -1):
         if messages[start].role == "user":
             exchange = messages[start:end]
-            yield Exchange(exchange, sum(message.tokens for message in exchange))
+            yield Exchange(exchange, sum([message.tokens for message in exchange]))
             end = start

@@ -48,10 +48,11 @@ def fit(
         is_required = is_newest and bool(answers)
         if is_required and not fits:
             raise _too_long(exchange.tokens, budget)
-        if not fits or (count + len(exchange) > max_messages and not is_required):
+        length = len(exchange.messages)
+        if not fits or (count + length > max_messages and not is_required):
             break
         taken.append(exchange)
-        count += len(exchange)
+        count += length
         tokens += exchange.tokens
     injected = [message.body for exchange in reversed(taken) for message in exchange.messages]
     return Window((*instructions, *injected, *new), count, tokens)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -46,7 +45,7 @@ async def _remembered(opened: OpenedTurn, counter: TokenCounter, encoding: str) 
     other = [message for message in history if message.encoding != encoding]
     counts = iter(await _count([message.body for message in other], counter, encoding))
     return [
-        message if message.encoding == encoding else replace(message, tokens=next(counts), encoding=encoding)
+        message if message.encoding == encoding else message._replace(tokens=next(counts), encoding=encoding)
         for message in history
     ]
 
@@ -58,4 +57,4 @@ async def _count(bodies: Sequence[bytes], counter: TokenCounter, encoding: str) 
 def _waiting(history: Sequence[Remembered]) -> int:
     """How many messages there are in the newest exchange, if its last one is for the model to answer; else 0."""
     newest = next(newest_first(history), None)
-    return 0 if newest is None or newest.messages[-1].role == "assistant" else len(newest)
+    return 0 if newest is None or newest.messages[-1].role == "assistant" else len(newest.messages)

@@ -5,6 +5,7 @@ Lines are JSON unless standard error is a terminal. Libraries that print bound v
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -25,30 +26,41 @@ def configure_logging(settings: LoggingSettings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dump)]
-        if as_json
-        # Its default formatter shows the locals of every frame: headers with keys, and whole messages.
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    )
     structlog.configure(
-        processors=[*shared, *renderer],
+        processors=[*shared, *(_json(_dump) if as_json else _console())],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # JSON is bytes already; a BytesLogger writes a line with one call.
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        if as_json
+        else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    rendering = _json(_dump_text) if as_json else _console()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_internals, *renderer])
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_drop_internals, *rendering])
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[settings.level], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _json(serializer: Callable[..., str | bytes]) -> list[structlog.typing.Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=serializer)]
+
+
+def _console() -> list[structlog.typing.Processor]:
+    # Its default formatter shows the locals of every frame: headers with keys, and whole messages.
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
 def _drop_internals(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return structlog.stdlib.ProcessorFormatter.remove_processors_meta(logger, method, event)
 
 
-def _dump(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+def _dump(event: Any, **_: Any) -> bytes:
+    return orjson.dumps(event, default=str)
+
+
+def _dump_text(event: Any, **_: Any) -> str:
+    return _dump(event).decode()

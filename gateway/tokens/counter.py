@@ -45,7 +45,9 @@ class TokenCounter:
         a gap a cut falls where it may and adds a token or two, less than one in a thousand.
         """
         encode = self._encoder(encoding).encode_ordinary
-        return sum(len(encode(part)) for part in _slices(text))
+        if len(text) <= _SLICE:
+            return len(encode(text))
+        return sum([len(encode(part)) for part in _slices(text)])
 
     def message(self, message: Mapping[str, Any], encoding: str) -> int:
         """Tokens of one chat message in its wire form; see `message_pieces` for the formula. Never raises."""
@@ -65,15 +67,15 @@ class TokenCounter:
         return tokens
 
     async def _count_all(self, dissected: Sequence[Pieces], encoding: str) -> list[int]:
-        def count() -> list[int]:
-            return [self._count(pieces, encoding) for pieces in dissected]
+        if encoding in self._encoders and sum([pieces.size for pieces in dissected]) <= _ON_LOOP:
+            return self._counts(dissected, encoding)
+        return await asyncio.to_thread(self._counts, dissected, encoding)
 
-        if encoding in self._encoders and sum(pieces.size for pieces in dissected) <= _ON_LOOP:
-            return count()
-        return await asyncio.to_thread(count)
+    def _counts(self, dissected: Sequence[Pieces], encoding: str) -> list[int]:
+        return [self._count(pieces, encoding) for pieces in dissected]
 
     def _count(self, pieces: Pieces, encoding: str) -> int:
-        return pieces.fixed + sum(self.text(text, encoding) for text in pieces.texts)
+        return pieces.fixed + sum([self.text(text, encoding) for text in pieces.texts])
 
     def _encoder(self, encoding: str) -> Encoder:
         if encoding not in self._encoders:

@@ -6,7 +6,7 @@ cached one, so that turns of other processes are seen. It is bounded by the byte
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.history.exchanges import Remembered
@@ -32,21 +32,22 @@ class CachedWindow:
 
     @property
     def size(self) -> int:
-        return _ENTRY_OVERHEAD + sum(len(message.body) + _ENTRY_OVERHEAD for message in self.messages)
+        return _ENTRY_OVERHEAD * (1 + len(self.messages)) + sum([len(message.body) for message in self.messages])
 
     def covers(self, limit: int) -> bool:
         """True if no older message could be asked for by this limit."""
         return self.floor == 0 or len(self.messages) >= limit
 
     def appended(self, new: Sequence[Remembered], last_seq: int) -> "CachedWindow":
-        return replace(self, last_seq=last_seq, messages=(*self.messages, *new))
+        return CachedWindow(self.epoch, self.floor, last_seq, (*self.messages, *new), self.created_at)
 
     def trimmed(self, limit: int) -> "CachedWindow":
         """The newest `limit` messages, or the whole newest exchange if that is longer."""
         spare = min(len(self.messages) - limit, self._newest_exchange())
         if spare <= 0:
             return self
-        return replace(self, floor=self.messages[spare - 1].seq, messages=self.messages[spare:])
+        floor, messages = self.messages[spare - 1].seq, self.messages[spare:]
+        return CachedWindow(self.epoch, floor, self.last_seq, messages, self.created_at)
 
     def _newest_exchange(self) -> int:
         """Index of the newest user message, 0 if there is none."""

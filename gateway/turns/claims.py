@@ -40,7 +40,8 @@ class Claim:
     def settle(self) -> None:
         """The turn is closed, and the store has let go of everything."""
         self.is_held = False
-        self.hold = replace(self.hold, ticket=None)
+        if self.hold.ticket is not None:
+            self.hold = replace(self.hold, ticket=None)
 
 
 class Claims:
@@ -84,7 +85,8 @@ class Claims:
             if not place.is_first:
                 has_ticket = await self._take_ticket(claim)
                 await self._wait(claim, place.reach)
-            claim.hold = replace(claim.hold, ticket=queue.lowest(None))
+            if queue.tickets:
+                claim.hold = replace(claim.hold, ticket=queue.lowest(None))
             has_ticket = False
             yield claim
         finally:
@@ -118,6 +120,7 @@ class Claims:
         return True
 
     async def _wait(self, claim: Claim, something: Callable[[], Awaitable[None]]) -> None:
+        claim.flight.delay()
         try:
             async with claim.flight.waiting(), asyncio.timeout_at(claim.deadline):
                 await something()

@@ -5,8 +5,8 @@ for the provider. Never while it writes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError, ShuttingDown
@@ -31,35 +31,53 @@ class Flight(Generic[T]):
     task: asyncio.Task[T]
 
     def __init__(self) -> None:
-        self._reason: GatewayError | None = None
-        self._waiting = False
+        self.reason: GatewayError | None = None
+        """Why it is, or will be, cut short."""
+        self.is_waiting = False
+        self.on_delay: Callable[[], None] | None = None
+        """Is told that the turn has to wait before it can begin; perhaps more than once."""
 
     def interrupt(self, reason: GatewayError) -> None:
         """End the turn's wait, now or when it next begins one. The first reason counts."""
-        if self._reason is None:
-            self._reason = reason
-            if self._waiting:
+        if self.reason is None:
+            self.reason = reason
+            if self.is_waiting:
                 self.task.cancel()
 
-    @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
-        """Marks a stretch that may be cut short. Raises Interrupted if it was."""
-        self._check()
-        self._waiting = True
-        cancellations = self.task.cancelling()
-        try:
-            yield
-        except asyncio.CancelledError:
-            # Others may have cancelled the task too: that is more than an interruption, and goes on.
-            if self._reason is None or self.task.uncancel() > cancellations:
-                raise
-            raise Interrupted(self._reason) from None
-        finally:
-            self._waiting = False
+    def delay(self) -> None:
+        if self.on_delay is not None:
+            self.on_delay()
 
-    def _check(self) -> None:
-        if self._reason is not None:
-            raise Interrupted(self._reason)
+    def waiting(self) -> "_Wait":
+        """Marks a stretch (`async with`) that may be cut short. Raises Interrupted if it was."""
+        return _Wait(self)
+
+
+class _Wait:
+    """A class and no generator: this is entered for every call of a provider, and a generator costs thrice as much."""
+
+    __slots__ = ("_cancellations", "_flight")
+
+    def __init__(self, flight: Flight[Any]) -> None:
+        self._flight = flight
+
+    async def __aenter__(self) -> None:
+        flight = self._flight
+        if flight.reason is not None:
+            raise Interrupted(flight.reason)
+        flight.is_waiting = True
+        self._cancellations = flight.task.cancelling()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        flight = self._flight
+        flight.is_waiting = False
+        if isinstance(error, asyncio.CancelledError):
+            # Others may have cancelled the task too: that is more than an interruption, and goes on.
+            if flight.reason is None or flight.task.uncancel() > self._cancellations:
+                return
+            raise Interrupted(flight.reason) from None
 
 
 class Flights:

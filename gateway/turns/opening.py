@@ -183,10 +183,10 @@ class Opener:
             return known
         counts = iter(await self._estimator.recount(stale, encoding))
         recounted = [
-            message if message.encoding == encoding else replace(message, tokens=next(counts), encoding=encoding)
+            message if message.encoding == encoding else message._replace(tokens=next(counts), encoding=encoding)
             for message in known.messages
         ]
-        return replace(known, messages=recounted)
+        return replace(known, messages=tuple(recounted))
 
 
 def _turn(

@@ -155,7 +155,7 @@ def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:
     history = [says(), tells("x"), user(3), asks("a"), tells("a"), says(), user(7), user(8), says()]
     exchanges = list(newest_first(history))[::-1]
     assert [list(exchange.messages) for exchange in exchanges] == [history[2:6], history[6:7], history[7:]]
-    assert [(len(exchange), exchange.tokens) for exchange in exchanges] == [(4, 42), (1, 10), (2, 15)]
+    assert [(len(exchange.messages), exchange.tokens) for exchange in exchanges] == [(4, 42), (1, 10), (2, 15)]
 
 
 @pytest.mark.parametrize("history", [[], [says()], [says(), tells("a")]])

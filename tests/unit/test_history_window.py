@@ -1,6 +1,5 @@
 """Windows: whole exchanges, newest first, within both limits; and no history that a provider would refuse."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -129,7 +128,7 @@ _messages = st.one_of(
     st.builds(lambda tokens, answers: message(0, "tool", tokens, answers=answers), _tokens, _ids),
 )
 any_history = st.lists(_messages, max_size=25).map(
-    lambda messages: [replace(item, seq=seq) for seq, item in enumerate(messages, 1)]
+    lambda messages: [item._replace(seq=seq) for seq, item in enumerate(messages, 1)]
 )
 
 
@@ -144,7 +143,7 @@ def whole_histories(draw: st.DrawFn) -> list[Remembered]:
             history.append(message(0, "assistant", draw(_tokens), calls=calls))
             history += [message(0, "tool", draw(_tokens), answers=name) for name in draw(st.permutations(calls))]
         history.append(message(0, "assistant", draw(_tokens)))
-    return [replace(item, seq=seq) for seq, item in enumerate(history, 1)]
+    return [item._replace(seq=seq) for seq, item in enumerate(history, 1)]
 
 
 any_count, any_budget = st.integers(0, 30), st.integers(-50, 800)
@@ -164,7 +163,7 @@ def test_a_window_holds_the_longest_run_of_newest_exchanges_within_both_limits(
     assert not suffix or suffix[0].role == "user"
     if older := list(newest_first(history[: len(history) - count]))[::-1]:
         newest = older[-1]
-        assert count + len(newest) > max_messages or window.history_tokens + newest.tokens > budget
+        assert count + len(newest.messages) > max_messages or window.history_tokens + newest.tokens > budget
 
 
 @given(any_history, any_count, any_budget)

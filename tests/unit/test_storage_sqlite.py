@@ -6,14 +6,17 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.domain import Session, Status
 from gateway.errors import StorageUnavailable
 from gateway.ports import ClosedTurn, TurnOpening
+from gateway.storage.errors import ConstraintViolated
 from gateway.storage.sqlite import SqliteStore, indexing
 from gateway.storage.sqlite.lane import Lane
 from tests.contract.store.values import (
@@ -279,3 +282,51 @@ async def test_long_messages_are_indexed_a_few_at_a_time(store: SqliteStore) -> 
     while await store.index_messages(limit=1):
         pass
     assert len((await store.search(session.user_id, "word", limit=10, offset=0)).items) == 5
+
+
+# ── turns that close together ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def close_at_once(store: SqliteStore, *turns: ClosedTurn) -> list[int | BaseException | None]:
+    """Close turns in one batch, after one that keeps the writer's thread busy while they come in."""
+    other = make_session()
+    await store.create_session(other)
+    first = asyncio.create_task(store.close_turn(make_turn(other)))
+    closing = [asyncio.create_task(store.close_turn(turn)) for turn in turns]
+    await first
+    return await asyncio.gather(*closing, return_exceptions=True)
+
+
+@pytest.fixture
+async def session(store: SqliteStore) -> Session:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    return session
+
+
+async def test_turns_of_one_session_that_close_at_once_follow_each_other(store: SqliteStore, session: Session) -> None:
+    turns = [make_turn(session, *["user"] * count) for count in (1, 2, 1)]
+    assert await close_at_once(store, *turns) == [1, 2, 4]
+    assert await seqs(store, opening(session, limit=9)) == [1, 2, 3, 4]
+
+
+async def test_a_turn_that_cannot_be_stored_takes_no_other_with_it(store: SqliteStore, session: Session) -> None:
+    others = [make_session() for _ in range(3)]
+    for other in others:
+        await store.create_session(other)
+    turns = [make_turn(other) for other in others]
+    twice = replace(turns[0], entry=replace(turns[0].entry, session_id=session.id))  # a turn's id is used once
+    answers = await close_at_once(store, turns[0], twice, turns[1], turns[2])
+    assert [isinstance(answer, ConstraintViolated) for answer in answers] == [False, True, False, False]
+    assert await seqs(store, opening(session, limit=9)) == []
+
+
+async def test_each_of_the_turns_that_close_at_once_gets_its_own_answer(store: SqliteStore, session: Session) -> None:
+    alone = make_turn(session)
+    alone = ClosedTurn(replace(alone.entry, session_id=None), ())
+    unknown, silent = make_turn(make_session()), make_turn(session, status=Status.FAILED)
+    nothing = replace(silent, messages=())
+    assert await close_at_once(store, alone, unknown, nothing) == [0, None, 0]
+    ledger = await store.list_ledger(session.user_id, limit=9, offset=0)
+    assert {alone.entry.turn_id, unknown.entry.turn_id, nothing.entry.turn_id} <= {row.turn_id for row in ledger.items}

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
@@ -227,3 +228,27 @@ async def test_one_of_the_stores_on_a_file_is_its_keeper_and_another_takes_over(
             assert [await checkpoints(store) for store in (command, second)] == [0, 1000]
             assert await second.clean(Cleaning(START)) == Cleaned()
         assert await command.clean(Cleaning(START)) is None
+
+
+# ── who writes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_process_writes_at_a_time(holds: Holds, path: Path) -> None:
+    other = Holds(path)
+    with other.turn_to_write(0), pytest.raises(sqlite3.OperationalError), holds.turn_to_write(0):
+        pass
+    with holds.turn_to_write(0), pytest.raises(sqlite3.OperationalError), other.turn_to_write(0):
+        pass
+    other.close()
+
+
+async def test_a_turn_that_is_not_to_be_had_is_an_outage_and_nothing_is_written(path: Path) -> None:
+    other = Holds(path)
+    store = SqliteStore(f"sqlite:///{path}", timeout=0.5)
+    await store.start()
+    with other.turn_to_write(60), pytest.raises(StorageUnavailable):
+        await store.add_user(ALICE)
+    assert list((await store.list_users(limit=1, offset=0)).items) == []
+    await store.add_user(ALICE)
+    await store.aclose()
+    other.close()

@@ -228,7 +228,7 @@ def exchanges_within(messages: Sequence[Remembered], limit: int) -> list[list[in
     """The seqs of the exchanges that a window may want: the newest, and as many more as fit the limit."""
     taken: list[list[int]] = []
     for exchange in newest_first(messages):
-        if taken and sum(map(len, taken)) + len(exchange) > limit:
+        if taken and sum(map(len, taken)) + len(exchange.messages) > limit:
             break
         taken.append([message.seq for message in exchange.messages])
     return taken

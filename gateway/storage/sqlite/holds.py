@@ -1,4 +1,4 @@
-"""Which turn holds which session, and which process looks after the database: locks on bytes of a file beside it.
+"""Which turn holds which session, and which process writes or looks after the database: locks on a file beside it.
 
 They are the operating system's, not rows: an fsync for each opening would halve the throughput, and a lock ends with
 its process, however that ends, so that there is no lease to renew and nothing to tidy up. No byte is ever written.
@@ -12,7 +12,9 @@ processes do. Elsewhere it belongs to the process: there, open one store on a da
 
 import fcntl
 import os
+import sqlite3
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -23,6 +25,11 @@ from pathlib import Path
 from gateway.errors import StorageUnavailable
 
 _KEEPERS_BYTE = 0
+_WRITERS_BYTE = 1
+_FIRST_SESSIONS_BYTE = 2
+
+_WRITERS_PAUSE = 0.0005
+"""Seconds between two attempts to get the writer's turn: about as long as a commit takes."""
 
 if hasattr(fcntl, "F_OFD_SETLK"):
 
@@ -93,6 +100,23 @@ class Holds:
         """Whether this process is the one that looks after the database, from now on until it ends."""
         return self._lock_byte(_KEEPERS_BYTE)
 
+    @contextmanager
+    def turn_to_write(self, patience: float) -> Iterator[None]:
+        """Entered when no other process writes; it waits on the writer's thread, for `patience` seconds at most.
+
+        SQLite's own waiting takes ever longer pauses, and whoever comes fresh goes first: of two processes that write
+        all the time one would wait for a tenth of a second again and again. Raises sqlite3.OperationalError.
+        """
+        give_up = time.monotonic() + patience
+        while not self._lock_byte(_WRITERS_BYTE):
+            if time.monotonic() >= give_up:
+                raise sqlite3.OperationalError("another process has been writing all the time")
+            time.sleep(_WRITERS_PAUSE)
+        try:
+            yield
+        finally:
+            _lock(self._file, fcntl.F_UNLCK, _WRITERS_BYTE)
+
     def close(self) -> None:
         """Let go of everything."""
         self._holders.clear()
@@ -110,6 +134,6 @@ class Holds:
 
 
 def _byte_of(user_id: str, session_id: str) -> int:
-    """One of 2^56, after the keeper's. Should two sessions ever share one, their turns wait for each other."""
+    """One of 2^56, after the others. Should two sessions ever share one, their turns wait for each other."""
     name = f"{user_id}\0{session_id}".encode(errors="surrogatepass")
-    return 1 + _KEEPERS_BYTE + int.from_bytes(blake2b(name, digest_size=7).digest())
+    return _FIRST_SESSIONS_BYTE + int.from_bytes(blake2b(name, digest_size=7).digest())

@@ -19,7 +19,7 @@ from databases.core import Connection as HeldConnection
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import ConstraintViolated
-from gateway.storage.sqlite.batches import Apart, Batch, Failed, Outcome, Work
+from gateway.storage.sqlite.batches import Apart, Batch, Failed, Outcome, Together, Work
 
 T = TypeVar("T")
 
@@ -131,6 +131,8 @@ def _while_wanted(work: Work[Any], waiter: asyncio.Future[Any]) -> Work[Any]:
     """Works before this one in its batch may take longer than its waiter has patience for: then it is not run."""
     if isinstance(work, Apart):
         return work
+    if isinstance(work, Together) and not waiter.done():
+        return work  # done with all the others of its kind, or else left out here
     return lambda connection: None if waiter.done() else work(connection)
 
 

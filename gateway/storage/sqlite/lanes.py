@@ -6,13 +6,17 @@ back; a lock held by another process fails them after `timeout` too, by way of b
 """
 
 import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.schema import database_path, upgrade
 from gateway.storage.sqlite import pragmas
-from gateway.storage.sqlite.batches import Work, read_batch, write_batch
+from gateway.storage.sqlite.batches import Outcome, Work, read_batch, write_batch
+from gateway.storage.sqlite.glance import Glance
 from gateway.storage.sqlite.holds import Holds
 from gateway.storage.sqlite.lane import Lane
 
@@ -33,6 +37,7 @@ class Lanes:
         self._writer: Lane | None = None
         self._readers: list[Lane] = []
         self._searcher: Lane | None = None
+        self._glance: Glance | None = None
         self.is_keeper = False
         """Whether this process alone checkpoints and cleans: see pragmas.py."""
 
@@ -44,12 +49,13 @@ class Lanes:
             self._writer = await Lane.open(
                 self._url,
                 pragmas=pragmas.WRITER if self.is_keeper else pragmas.GUEST_WRITER,
-                batch=write_batch,
+                batch=partial(_write_in_turn, self._holds, self._timeout),
                 busy_timeout=self._timeout,
             )
             for _ in range(_READERS):
                 self._readers.append(await self._open_reader())
             self._searcher = await self._open_reader()
+            self._glance = self._open_glance()
         except BaseException:
             await self.aclose()
             raise
@@ -62,6 +68,9 @@ class Lanes:
             self._searcher = None
         writer, self._writer = self._writer, None
         holds, self._holds = self._holds, None
+        glance, self._glance = self._glance, None
+        if glance is not None:
+            glance.close()
         for reader in readers:
             await reader.aclose()
         if writer is not None:
@@ -72,6 +81,12 @@ class Lanes:
 
     async def _open_reader(self) -> Lane:
         return await Lane.open(self._url, pragmas=pragmas.READER, batch=read_batch, busy_timeout=self._timeout)
+
+    def _open_glance(self) -> Glance:
+        try:
+            return Glance(self._path, pragmas.READER)
+        except sqlite3.Error as exc:
+            raise StorageUnavailable from exc
 
     async def keep(self) -> None:
         """Become the keeper if there is none."""
@@ -101,6 +116,10 @@ class Lanes:
     async def read(self, work: Work[T], *, deadline: float | None = None) -> T:
         return await min(self.readers, key=_load).run(work, deadline=deadline or self.deadline())
 
+    def glance(self, work: Work[T]) -> T | None:
+        """Read at once what is very likely in memory; None where `read` has to be asked."""
+        return None if self._glance is None else self._glance.run(work)
+
     async def search(self, work: Work[T], *, deadline: float | None = None) -> T:
         """For reads that may take long: they wait for each other, and nobody else for them."""
         if self._searcher is None:
@@ -120,6 +139,13 @@ def _open_holds(path: Path) -> Holds:
         return Holds(path)
     except OSError as exc:
         raise StorageUnavailable(f"The file of locks beside the database {path} cannot be opened: {exc}") from exc
+
+
+def _write_in_turn(
+    holds: Holds, patience: float, connection: sqlite3.Connection, works: Sequence[Work[Any]]
+) -> list[Outcome]:
+    with holds.turn_to_write(patience):
+        return write_batch(connection, works)
 
 
 def _load(lane: Lane) -> int:

@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import Sequence
 
+import orjson
+
 from gateway.domain import StoredMessage
 from gateway.ports import Appending, Page
 from gateway.storage.rules import check_appending, growth, page, refuse_archived
 from gateway.storage.sqlite import sessions
-from gateway.storage.sqlite.queries import QUERIES
-from gateway.storage.sqlite.rows import from_instructions, from_message, from_time, from_time_or_none, to_stored_message
+from gateway.storage.sqlite.queries import QUERIES, execute_rows
+from gateway.storage.sqlite.rows import Row, from_growth, from_message, to_stored_message
 
 
 def list_page(
@@ -37,43 +39,38 @@ def add(connection: sqlite3.Connection, appending: Appending) -> int | None:
         return None
     refuse_archived(session)
     check_appending(appending)
-    return append(connection, appending)
+    return append(connection, (appending,))[0]
 
 
-def append(connection: sqlite3.Connection, appending: Appending) -> int | None:
-    """The seq of the first message, 0 if there is none. None if the user has no such session, not even a deleted one.
+def append(connection: sqlite3.Connection, turns: Sequence[Appending]) -> list[int | None]:
+    """For each turn, all of different sessions, the seq of its first message, 0 if it has none.
 
-    Costs the same in a session of any length. What was appended is left to be indexed by who next searches.
+    None if the user has no such session, not even a deleted one. Costs the same in a session of any length. What was
+    appended is left to be indexed by who next searches.
     """
-    last = _grow(connection, appending)
+    rows = [from_growth(turn, growth(turn)) for turn in turns]
+    execute_rows(connection, "grow_sessions", rows)
+    last_seqs = _last_seqs(connection, [row[:3] for row in rows])
+    found = [(turn, last_seqs[turn.session_id]) for turn in turns if turn.session_id in last_seqs and turn.messages]
+    messages = [
+        from_message(message, turn, seq)
+        for turn, last in found
+        for seq, message in enumerate(turn.messages, start=last - len(turn.messages) + 1)
+    ]
+    execute_rows(connection, "add_messages", messages)
+    sessions.queue_for_search(connection, [(turn.session_id, turn.user_id) for turn, _ in found])
+    return [_first_seq(turn, last_seqs.get(turn.session_id)) for turn in turns]
+
+
+def _last_seqs(connection: sqlite3.Connection, keys: Sequence[Row]) -> dict[str, int]:
+    """After the sessions have grown: that seqs have no gaps and no doubles rests on both being one transaction."""
+    seqs: dict[str, int] = {}
+    for (found,) in execute_rows(connection, "last_seqs", keys):
+        seqs.update(orjson.loads(found))
+    return seqs
+
+
+def _first_seq(turn: Appending, last: int | None) -> int | None:
     if last is None:
         return None
-    if not appending.messages:
-        return 0
-    first = last - len(appending.messages) + 1
-    connection.executemany(
-        QUERIES["add_message"],
-        [from_message(message, appending, seq) for seq, message in enumerate(appending.messages, start=first)],
-    )
-    sessions.queue_for_search(connection, appending.user_id, appending.session_id)
-    return first
-
-
-def _grow(connection: sqlite3.Connection, appending: Appending) -> int | None:
-    """The session's new `last_seq`. That seqs have no gaps and no doubles rests on this being one UPDATE."""
-    grown = growth(appending)
-    rows = connection.execute(
-        QUERIES["grow_session"],
-        {
-            "id": appending.session_id,
-            "user_id": appending.user_id,
-            "messages": grown.messages,
-            "failed": grown.failed,
-            "tokens": grown.tokens,
-            "exchange": grown.exchange,
-            "instructions": None if appending.instructions is None else from_instructions(appending.instructions),
-            "at": from_time(appending.created_at),
-            "created_at": from_time_or_none(appending.session_created_at),
-        },
-    ).fetchall()  # an UPDATE with RETURNING is only done once it was read to its end
-    return int(rows[0][0]) if rows else None
+    return last - len(turn.messages) + 1 if turn.messages else 0

@@ -2,6 +2,7 @@
 -- rows.py depends on the order of the columns. Times are microseconds since 1970 in UTC, booleans 0 and 1.
 -- Bodies of messages are kept as TEXT, so that people and LIKE can read them, and go in and out as BLOBs, so that
 -- the bytes are never decoded: a CAST between the two copies them as they are.
+-- A line that is nothing but a row of question marks stands for as many rows as there are: see queries.py.
 
 -- name: ping
 -- Read from the database file itself: a constant would be answered without looking.
@@ -116,6 +117,19 @@ INSERT INTO sessions (
 SELECT
     id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
     failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds
+FROM sessions
+WHERE id = :id AND user_id = :user_id AND deleted_at IS NULL;
+
+-- name: glance_at_session
+-- As find_session; last, whether somebody waits for the session, as has_earlier_ticket says. One statement is one
+-- snapshot, and needs no transaction.
+SELECT
+    id, user_id, name, model, max_history_messages, instructions, metadata, created_at, updated_at, message_count,
+    failed_count, total_tokens, last_seq, exchange_seq, epoch, last_message_at, archived_at, deleted_at, ttl_seconds,
+    EXISTS (
+        SELECT 1 FROM turn_queue
+        WHERE session_id = :id AND expires_at > :now AND (:ticket IS NULL OR ticket < :ticket)
+    )
 FROM sessions
 WHERE id = :id AND user_id = :user_id AND deleted_at IS NULL;
 
@@ -247,44 +261,63 @@ WHERE session_id = :session_id AND seq > :after AND status <> 'failed'
 ORDER BY seq DESC
 LIMIT :limit;
 
--- name: grow_session
--- Make room for the messages of a turn and count them. Answers with the seq of the last of them. A session that was
--- deleted meanwhile still takes the turn that had begun before.
+-- name: grow_sessions
+-- Make room for the messages of turns, each of another session, and count them. A session that was deleted meanwhile
+-- still takes the turn that had begun before.
+WITH turn (id, user_id, created_at, messages, failed, tokens, exchange, instructions, at) AS (VALUES
+    (?, ?, ?, ?, ?, ?, ?, ?, ?)
+)
 UPDATE sessions SET
-    message_count = message_count + :messages,
-    failed_count = failed_count + :failed,
-    total_tokens = total_tokens + :tokens,
-    last_seq = last_seq + :messages,
-    exchange_seq = CASE WHEN :exchange THEN last_seq + :exchange ELSE exchange_seq END,
-    instructions = coalesce(:instructions, instructions),
-    last_message_at = :at,
-    updated_at = :at
-WHERE id = :id AND user_id = :user_id AND created_at = coalesce(:created_at, created_at)
-RETURNING last_seq;
+    message_count = message_count + turn.messages,
+    failed_count = failed_count + turn.failed,
+    total_tokens = total_tokens + turn.tokens,
+    last_seq = last_seq + turn.messages,
+    exchange_seq = CASE WHEN turn.exchange THEN last_seq + turn.exchange ELSE exchange_seq END,
+    instructions = coalesce(turn.instructions, sessions.instructions),
+    last_message_at = turn.at,
+    updated_at = turn.at
+FROM turn
+WHERE sessions.id = turn.id AND sessions.user_id = turn.user_id
+    AND sessions.created_at = coalesce(turn.created_at, sessions.created_at);
 
--- name: add_message
--- Append one message.
+-- name: last_seqs
+-- The seqs of the last messages of the sessions that grow_sessions found, by id: one value, since each row would be a
+-- step of its own.
+WITH turn (id, user_id, created_at) AS (VALUES
+    (?, ?, ?)
+)
+SELECT json_group_object(s.id, s.last_seq)
+FROM turn AS t JOIN sessions AS s ON s.id = t.id
+WHERE s.user_id = t.user_id AND s.created_at = coalesce(t.created_at, s.created_at);
+
+-- name: add_messages
+-- Append messages.
 INSERT INTO messages (
     session_id, seq, id, turn_id, role, body, tokens, encoding, status, created_at, latency_ms, ttft_ms, model, metadata
-) VALUES (
-    :session_id, :seq, :id, :turn_id, :role, CAST(:body AS TEXT), :tokens, :encoding, :status, :created_at,
-    :latency_ms, :ttft_ms, :model, :metadata
-);
+) VALUES
+    (?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
+;
 
--- name: add_ledger_entry
--- Write one row of the ledger; without what a client could have chosen if the user was erased meanwhile.
+-- name: add_ledger_entries
+-- Write rows of the ledger; without what a client could have chosen if the user was erased meanwhile.
+WITH entry (
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+) AS (VALUES
+    (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+)
 INSERT INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
     error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
 )
 SELECT
-    :turn_id, CASE WHEN is_known THEN :request_id ELSE '' END, :user_id, :key_id,
-    CASE WHEN is_known THEN :session_id END, :model, :provider, :provider_model, :stream, :status,
-    :created_at, :prompt_tokens, :completion_tokens, :cached_tokens, :reasoning_tokens, :usage_estimated, :cost,
-    :finish_reason, :error_status, :error_code, :latency_ms, :ttft_ms, :overhead_ms, :history_messages,
-    :history_tokens, :history_trimmed
-FROM (SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id) AS is_known);
+    turn_id, CASE WHEN u.id IS NULL THEN '' ELSE request_id END, user_id, key_id,
+    CASE WHEN u.id IS NOT NULL THEN session_id END, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM entry LEFT JOIN users AS u ON u.id = entry.user_id;
 
 -- name: list_ledger
 -- One page of a user's ledger, newest first.
@@ -323,9 +356,10 @@ DELETE FROM turn_queue WHERE ticket = :ticket;
 
 
 -- name: queue_for_search
--- Say that the index lacks something of a session. A version is a random number: another one for each change, and
+-- Say that the index lacks something of sessions. A version is a random number: another one for each change, and
 -- never again one that somebody has read before.
-INSERT INTO search_queue (session_id, user_id, version) VALUES (:session_id, :user_id, random())
+INSERT INTO search_queue (session_id, user_id, version) VALUES
+    (?, ?, random())
 ON CONFLICT (session_id) DO UPDATE SET version = excluded.version;
 
 -- name: list_search_queue

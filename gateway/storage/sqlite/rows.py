@@ -1,7 +1,7 @@
 """Rows become domain objects, and domain objects parameters, here and nowhere else.
 
-Reads depend on the order of the columns in queries.sql; writes name their parameters. SQLite has neither times nor
-booleans: they are microseconds since 1970, exactly, and 0 or 1.
+All depends on the order of the columns in queries.sql, save writes that name their parameters. SQLite has neither times
+nor booleans: they are microseconds since 1970, exactly, and 0 or 1.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from gateway.domain import (
     User,
 )
 from gateway.ports import Appending
+from gateway.storage.rules import Growth
 
 Row = tuple[Any, ...]
 Parameters = dict[str, Any]
@@ -228,55 +229,70 @@ def from_session(session: Session) -> Parameters:
     }
 
 
-def from_message(message: NewMessage, turn: Appending, seq: int) -> Parameters:
-    return {
-        "session_id": turn.session_id,
-        "seq": seq,
-        "id": message.id,
-        "turn_id": turn.turn_id,
-        "role": message.role,
-        "body": message.body,
-        "tokens": message.tokens,
-        "encoding": message.encoding,
-        "status": turn.status,
-        "created_at": from_time(turn.created_at),
-        "latency_ms": message.latency_ms,
-        "ttft_ms": message.ttft_ms,
-        "model": message.model,
-        "metadata": None if message.metadata is None else from_metadata(message.metadata),
-    }
+def from_message(message: NewMessage, turn: Appending, seq: int) -> Row:
+    return (
+        turn.session_id,
+        seq,
+        message.id,
+        turn.turn_id,
+        message.role,
+        message.body,
+        message.tokens,
+        message.encoding,
+        turn.status,
+        from_time(turn.created_at),
+        message.latency_ms,
+        message.ttft_ms,
+        message.model,
+        None if message.metadata is None else from_metadata(message.metadata),
+    )
 
 
-def from_ledger_entry(entry: LedgerEntry) -> Parameters:
+def from_growth(turn: Appending, growth: Growth) -> Row:
+    instructions = None if turn.instructions is None else from_instructions(turn.instructions)
+    return (
+        turn.session_id,
+        turn.user_id,
+        from_time_or_none(turn.session_created_at),
+        growth.messages,
+        growth.failed,
+        growth.tokens,
+        growth.exchange,
+        instructions,
+        from_time(turn.created_at),
+    )
+
+
+def from_ledger_entry(entry: LedgerEntry) -> Row:
     usage = entry.usage
-    return {
-        "turn_id": entry.turn_id,
-        "request_id": entry.request_id,
-        "user_id": entry.user_id,
-        "key_id": entry.key_id,
-        "session_id": entry.session_id,
-        "model": entry.model,
-        "provider": entry.provider,
-        "provider_model": entry.provider_model,
-        "stream": entry.stream,
-        "status": entry.status,
-        "created_at": from_time(entry.created_at),
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "usage_estimated": usage.estimated,
-        "cost": entry.cost,
-        "finish_reason": entry.finish_reason,
-        "error_status": entry.error_status,
-        "error_code": entry.error_code,
-        "latency_ms": entry.latency_ms,
-        "ttft_ms": entry.ttft_ms,
-        "overhead_ms": entry.overhead_ms,
-        "history_messages": entry.history_messages,
-        "history_tokens": entry.history_tokens,
-        "history_trimmed": entry.history_trimmed,
-    }
+    return (
+        entry.turn_id,
+        entry.request_id,
+        entry.user_id,
+        entry.key_id,
+        entry.session_id,
+        entry.model,
+        entry.provider,
+        entry.provider_model,
+        entry.stream,
+        entry.status,
+        from_time(entry.created_at),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
+        entry.cost,
+        entry.finish_reason,
+        entry.error_status,
+        entry.error_code,
+        entry.latency_ms,
+        entry.ttft_ms,
+        entry.overhead_ms,
+        entry.history_messages,
+        entry.history_tokens,
+        entry.history_trimmed,
+    )
 
 
 def from_audit(entry: AuditEntry) -> Parameters:
