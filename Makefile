@@ -8,6 +8,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c '$(SUPPORTED)' 2>/dev/null && echo "$$name" && break; done)
 PIP := .venv/bin/python -m pip
 UV := uv==0.13.8
+PORTKEY := 1.15.2
 
 # What is installed for the user, or lies on PYTHONPATH, stays out of .venv.
 export PYTHONNOUSERSITE := 1
@@ -17,7 +18,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .PHONY: help
 help: ## list these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: .venv/.installed ## install what is missing and serve on 127.0.0.1:8000 (ARGS="…" goes to gateway serve)
@@ -45,6 +46,14 @@ format: .venv/.installed-dev ## format, and fix what can be fixed
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+.PHONY: bench
+bench: .venv/.installed-dev bench/.peers/.installed ## measure against peers, write bench/results.md (ARGS="--only session")
+	.venv/bin/python -m bench $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: .venv/.installed ## the main figures in less than a minute, against ferrogw if make bench has installed it
+	.venv/bin/python -m bench --quick $(ARGS)
+
 # One resolution for every supported Python and platform. Pins stay as they are unless pyproject.toml rules them out;
 # the second file takes its pins from the first, so that both install into one environment.
 .PHONY: lock
@@ -57,7 +66,7 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --no-config --universal --python
 
 .PHONY: clean
 clean: ## remove environments, caches and builds (stored sessions in ./data stay)
-	rm -rf .venv .venv-lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lock bench/.peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── environments ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,4 +101,14 @@ endef
 .venv-lock/.installed: Makefile
 	@$(call create_environment,.venv-lock)
 	@.venv-lock/bin/python -m pip install --quiet --quiet $(UV)
+	@touch $@
+
+# What the gateway is measured against shares nothing with it. Without Node, Portkey is left out.
+bench/.peers/.installed: bench/peers.txt Makefile
+	@$(call create_environment,bench/.peers/python)
+	@echo "Installing what is measured against into bench/.peers (a minute or two) ..."
+	@bench/.peers/python/bin/python -m pip install --quiet --quiet -r bench/peers.txt
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		npm install --silent --no-audit --no-fund --prefix bench/.peers/portkey @portkey-ai/gateway@$(PORTKEY); \
+	fi
 	@touch $@
