@@ -4,111 +4,124 @@ Messages and replies pass through as the bytes that they came in: a message is n
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import closing, suppress
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
 import orjson
 
 from gateway import __version__
 from gateway.domain import Deployment
 from gateway.errors import GatewayError
 from gateway.ports import ProviderCall, ProviderReply
+from gateway.providers.connection import Response
+from gateway.providers.dialing import Route, Unreachable, basic, target_of
 from gateway.providers.direct_stream import DirectStream, failure
 from gateway.providers.failures import broken, error_from_answer, error_in_reply, passed_headers
+from gateway.providers.transport import Transport
 
 _USER_AGENT = f"llm-history-gateway/{__version__}"
-_DNS_SECONDS = 60
+_ACCEPT_JSON = b"accept: application/json\r\n"
+_ACCEPT_EVENTS = b"accept: text/event-stream\r\n"
 _DRAIN_SECONDS = 1.0
 """How long a finished stream may take to end its body before its connection is given up."""
+
+
+class _Upstream(NamedTuple):
+    route: Route
+    head: bytes
+    """The lines of a request's head that are the same for every call."""
 
 
 class DirectProvider:
     """`max_connections` bounds the open connections to all upstreams together; further calls wait for one."""
 
     def __init__(self, *, max_connections: int) -> None:
-        self._max_connections = max_connections
-        self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[str, str | None] = {}
+        self._transport = Transport(max_connections=max_connections)
+        self._upstreams: dict[tuple[str, str | None], _Upstream] = {}
         self._drains: set[asyncio.Task[None]] = set()
 
     async def complete(self, call: ProviderCall) -> ProviderReply:
         deployment = call.deployment
-        with _translated(deployment):
-            async with await self._post(call, stream=False) as response:
+        try:
+            with closing(await self._post(call, stream=False)) as response:
                 body = await response.read()
-                headers = passed_headers(response.headers)
+        except OSError as exc:
+            raise failure(deployment, exc) from exc
         data = _parsed(deployment, body)
         if error := error_in_reply(deployment, data):
             raise error
         if not isinstance(data, dict) or not isinstance(data.get("choices"), list):
             raise broken(deployment, "answered with something that is not a chat completion")
-        return ProviderReply(body=body, data=data, headers=headers)
+        return ProviderReply(body=body, data=data, headers=passed_headers(response.headers))
 
     async def stream(self, call: ProviderCall) -> DirectStream:
         deployment = call.deployment
-        with _translated(deployment):
+        try:
             response = await self._post(call, stream=True)
             if response.content_type in {"application/json", "text/html"}:
-                async with response:
+                with closing(response):
                     raise _no_stream(deployment, await response.read())
+        except OSError as exc:
+            raise failure(deployment, exc) from exc
         return DirectStream(response, deployment, self._drain)
 
     async def aclose(self) -> None:
         for task in self._drains:
             task.cancel()
         await asyncio.gather(*self._drains, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._transport.aclose()
 
-    async def _post(self, call: ProviderCall, *, stream: bool) -> aiohttp.ClientResponse:
+    async def _post(self, call: ProviderCall, *, stream: bool) -> Response:
         """The response to the call, once its status is 200; raises what any other status means."""
         deployment = call.deployment
-        timeouts = deployment.timeouts
-        response = await self._open_session().post(
-            f"{(deployment.api_base or '').rstrip('/')}/chat/completions",
-            data=_body(call, stream=stream),
-            headers=_headers(call, stream=stream),
-            timeout=aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read),
-            allow_redirects=False,
-            proxy=self._proxy(deployment.api_base or ""),
+        upstream = self._upstream(deployment)
+        body = _body(call, stream=stream)
+        response = await self._transport.post(
+            upstream.route, _head(upstream, call, body, stream=stream), body, deployment.timeouts
         )
-        if response.status == 200:
+        if response.status == 200 and response.headers.get("content-encoding") in {None, "identity"}:
             return response
-        async with response:
+        with closing(response):
+            if response.status == 200:
+                raise broken(deployment, "compressed its answer, which it was not asked to")
             if response.status < 400:
                 raise broken(deployment, f"answered with status {response.status}, which is no chat completion")
-            body = await response.read()
-            raise error_from_answer(deployment, response.status, body, response.headers)
+            raise error_from_answer(deployment, response.status, await response.read(), response.headers)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        """Opened by the first call: a session belongs to the event loop that it was made in."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections, ttl_dns_cache=_DNS_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
+    def _upstream(self, deployment: Deployment) -> _Upstream:
+        """Made by the first call to it: the environment's proxies are looked up no more than once."""
+        key = (deployment.api_base or "", deployment.api_key)
+        if key not in self._upstreams:
+            self._upstreams[key] = _upstream(*key)
+        return self._upstreams[key]
 
-    def _proxy(self, api_base: str) -> str | None:
-        """The environment's proxy for an upstream, looked up once.
-
-        aiohttp's own `trust_env` would read .netrc on a thread at every call, and send what it finds there.
-        """
-        if api_base not in self._proxies:
-            url = urlsplit(api_base)
-            bypassed = proxy_bypass(url.netloc.rpartition("@")[2])
-            self._proxies[api_base] = None if bypassed else getproxies().get(url.scheme)
-        return self._proxies[api_base]
-
-    def _drain(self, response: aiohttp.ClientResponse) -> None:
+    def _drain(self, response: Response) -> None:
         task = asyncio.create_task(_read_to_end(response))
         self._drains.add(task)
         task.add_done_callback(self._drains.discard)
+
+
+def _upstream(api_base: str, api_key: str | None) -> _Upstream:
+    target = target_of(f"{api_base.rstrip('/')}/chat/completions")
+    headers = {
+        "host": target.authority,
+        "user-agent": _USER_AGENT,
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+        "authorization": f"Bearer {api_key}" if api_key else basic(urlsplit(api_base)),
+        "proxy-authorization": None if target.route.is_tunnel else target.route.authorization,
+    }
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    if any(not line.isprintable() for line in lines):
+        raise Unreachable("a key or a URL that no header can carry")
+    return _Upstream(target.route, "\r\n".join([f"POST {target.path} HTTP/1.1", *lines, ""]).encode())
+
+
+def _head(upstream: _Upstream, call: ProviderCall, body: bytes, *, stream: bool) -> bytes:
+    accept = _ACCEPT_EVENTS if stream else _ACCEPT_JSON
+    request_id = call.request_id.encode()
+    return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (upstream.head, accept, request_id, len(body))
 
 
 def _body(call: ProviderCall, *, stream: bool) -> bytes:
@@ -120,26 +133,6 @@ def _body(call: ProviderCall, *, stream: bool) -> bytes:
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return orjson.dumps(body)
-
-
-def _headers(call: ProviderCall, *, stream: bool) -> dict[str, str]:
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if stream else "application/json",
-        "user-agent": _USER_AGENT,
-        "x-request-id": call.request_id,
-    }
-    if call.deployment.api_key:
-        headers["authorization"] = f"Bearer {call.deployment.api_key}"
-    return headers
-
-
-@contextmanager
-def _translated(deployment: Deployment) -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as exc:
-        raise failure(deployment, exc) from exc
 
 
 def _parsed(deployment: Deployment, body: bytes) -> Any:
@@ -155,11 +148,8 @@ def _no_stream(deployment: Deployment, body: bytes) -> GatewayError:
     return error or broken(deployment, "sent one whole answer where a stream was asked for")
 
 
-async def _read_to_end(response: aiohttp.ClientResponse) -> None:
+async def _read_to_end(response: Response) -> None:
     """After [DONE] the body's end is often a packet of its own: once it is read, the connection can serve again."""
-    try:
-        with suppress(TimeoutError, aiohttp.ClientError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await response.read()
-    finally:
-        response.close()  # does nothing to a connection that has gone back to the pool
+    with suppress(OSError):  # a TimeoutError is one; by then the connection is closed
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await response.read()

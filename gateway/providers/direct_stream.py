@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-import aiohttp
-
 from gateway.domain import Deployment
 from gateway.errors import GatewayError
+from gateway.providers.connection import Response
+from gateway.providers.dialing import Unreachable
 from gateway.providers.failures import broken, error_in_reply, passed_headers, timed_out
 from gateway.wire.runs import NotAChunk, Reader, Run
 
@@ -18,9 +18,9 @@ class DirectStream:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        response: Response,
         deployment: Deployment,
-        drain: Callable[[aiohttp.ClientResponse], None],
+        drain: Callable[[Response], None],
     ) -> None:
         self.headers: Mapping[str, str] = passed_headers(response.headers)
         self._response = response
@@ -36,8 +36,8 @@ class DirectStream:
     async def __anext__(self) -> Sequence[Run]:
         while not self._ended:
             try:
-                chunk = await self._response.content.readany()
-            except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
+                chunk = await self._response.readany()
+            except OSError as exc:
                 raise failure(self._deployment, exc) from exc
             self._ended = not chunk
             if runs := self._take(chunk):
@@ -65,7 +65,7 @@ class DirectStream:
             self._fail(broken(self._deployment, "sent an event that is not a usable JSON object"))
         if self._reader.is_done:
             self._ended = True
-            if not self._response.content.at_eof():
+            if not self._response.at_eof():
                 self._drain(self._response)
         return runs
 
@@ -75,10 +75,10 @@ class DirectStream:
         self._response.close()
 
 
-def failure(deployment: Deployment, exc: aiohttp.ClientError | OSError) -> GatewayError:
-    """aiohttp's errors → ours. Its timeouts are connection errors too, so they come first."""
+def failure(deployment: Deployment, exc: OSError) -> GatewayError:
+    """What the transport raises → ours."""
     if isinstance(exc, TimeoutError):
         return timed_out(deployment)
-    if isinstance(exc, aiohttp.ClientConnectorError):
+    if isinstance(exc, Unreachable):
         return broken(deployment, "cannot be reached")
     return broken(deployment, "broke the connection off, or sent what is not HTTP")

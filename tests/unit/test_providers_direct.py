@@ -1,8 +1,10 @@
 """What is the direct path's alone; what it shares with litellm's is in tests/contract/test_provider.py."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from gateway.domain import Deployment, Via
 from gateway.errors import ProviderBroken, ProviderError
 from gateway.providers.direct import DirectProvider
-from tests.contract.provider_calls import call, deployment, drain, read, text_of
+from tests.contract.provider_calls import KEY, call, deployment, drain, read, text_of
 from tests.stubs.openai_wire import (
     Events,
     Gate,
@@ -42,6 +44,20 @@ def target(stub: OpenAIStub) -> Deployment:
     return deployment(Via.DIRECT, stub.base_url)
 
 
+def keyless(api_base: str) -> Deployment:
+    return Deployment(
+        name="local",
+        via=Via.DIRECT,
+        provider="hosted_vllm",
+        model="llama",
+        context_window=8192,
+        reply_reserve=1024,
+        encoding="o200k_base",
+        exact=False,
+        api_base=api_base,
+    )
+
+
 async def test_messages_and_replies_pass_as_bytes(
     provider: DirectProvider, stub: OpenAIStub, target: Deployment
 ) -> None:
@@ -64,19 +80,39 @@ async def test_the_call_names_itself(provider: DirectProvider, stub: OpenAIStub,
 
 
 async def test_an_upstream_without_key_gets_none(provider: DirectProvider, stub: OpenAIStub) -> None:
-    keyless = Deployment(
-        name="local",
-        via=Via.DIRECT,
-        provider="hosted_vllm",
-        model="llama",
-        context_window=8192,
-        reply_reserve=1024,
-        encoding="o200k_base",
-        exact=False,
-        api_base=stub.base_url + "/",
-    )
-    await provider.complete(call(keyless))
+    await provider.complete(call(keyless(stub.base_url + "/")))
     assert "authorization" not in stub.requests[0].headers
+
+
+async def test_a_credential_in_the_url_is_for_want_of_a_key(
+    provider: DirectProvider, stub: OpenAIStub, target: Deployment
+) -> None:
+    url = stub.base_url.replace("://", "://me:pw@")
+    await provider.complete(call(keyless(url)))
+    await provider.complete(call(replace(target, api_base=url)))
+    sent = [request.headers["authorization"] for request in stub.requests]
+    assert sent == ["Basic bWU6cHc=", f"Bearer {KEY}"]
+    assert stub.requests[0].headers["host"] == url.split("@")[1].removesuffix("/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-1\r\nx-evil: 1", "sk-1\n"])
+async def test_a_key_that_no_header_can_carry(
+    provider: DirectProvider, stub: OpenAIStub, target: Deployment, key: str
+) -> None:
+    with pytest.raises(ProviderBroken, match="cannot be reached"):
+        await provider.complete(call(replace(target, api_key=key)))
+    assert not stub.requests
+
+
+async def test_an_answer_is_not_to_be_compressed(
+    provider: DirectProvider, stub: OpenAIStub, target: Deployment
+) -> None:
+    named = Json(completion(), headers={"content-encoding": "identity"})
+    stub.reply_with(named, Raw(gzip.compress(b"{}"), headers={"content-encoding": "gzip"}))
+    await provider.complete(call(target))
+    with pytest.raises(ProviderBroken, match="compressed"):
+        await provider.complete(call(target))
+    assert stub.requests[0].headers["accept-encoding"] == "identity"
 
 
 async def test_a_redirect_is_not_followed(provider: DirectProvider, stub: OpenAIStub, target: Deployment) -> None:
