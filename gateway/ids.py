@@ -25,10 +25,10 @@ class _Randomness:
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self.renew()
 
     def renew(self) -> None:
+        self._lock = Lock()  # a new one: in a forked process nobody would ever let go of the old one
         self._bytes = b""
         self._next = 0
 

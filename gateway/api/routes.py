@@ -163,10 +163,11 @@ def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp
     apps: dict[str, ASGIApp] = {path: _Methods(group) for path, group in by_path.items()}
     router = Router([Route(path, app) for path, app in apps.items()], redirect_slashes=False)
     router.default = _unknown
+    # A path without parameters is found by its name: trying one pattern after another costs as much as parsing.
+    named = {path: app for path, app in apps.items() if "{" not in path}
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        # A path without parameters is found by its name: trying one pattern after another costs as much as parsing.
-        await apps.get(scope["path"], router)(scope, receive, send)
+        await named.get(scope["path"], router)(scope, receive, send)
 
     return route
 

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 def reserve(host: str, port: int) -> list[socket.socket]:
     """Sockets on every address of `host`, of one port. They keep it for those who join; nothing connects to them.
 
-    Raises OSError, also for an address that somebody else listens on.
+    Raises OSError, also for an address that somebody else listens on; not for one that another gateway has reserved and
+    does not listen on yet. To be sure of that would mean to refuse the address for a minute after every restart.
     """
     with ExitStack() as opened:
         sockets: list[socket.socket] = []

@@ -90,7 +90,12 @@ class Workers:
             return pause
         for _ in range(missing):
             process = get_context("fork").Process(target=self._work)
-            process.start()
+            try:
+                process.start()
+            except OSError as exc:  # no memory, or no more processes: those that live go on
+                if not self._has_served:
+                    raise
+                return self._put_off("worker not started", error=str(exc))
             self._living[process] = time.monotonic()
         return None
 
@@ -109,10 +114,17 @@ class Workers:
                 self._replace(process, lived)
 
     def _replace(self, process: BaseProcess, lived: float) -> None:
-        self._short_lives = self._short_lives + 1 if lived < _SHORT_LIFE else 0
+        if lived >= _SHORT_LIFE:
+            self._short_lives = -1
+        self._put_off("worker ended", worker=process.pid, exit_code=process.exitcode)
+
+    def _put_off(self, event: str, **facts: object) -> float:
+        """Start the next worker only after a pause, whose seconds are returned."""
+        self._short_lives += 1
         pause = pause_after(self._short_lives)
         self._not_before = time.monotonic() + pause
-        log.error("worker ended", worker=process.pid, exit_code=process.exitcode, replaced_after_s=pause)
+        log.error(event, **facts, replaced_after_s=pause)
+        return pause
 
     def _obey(self, number: int) -> None:
         """The first signal stops all in good order. Ctrl-C after that is passed on: nobody wants to wait any longer."""

@@ -41,9 +41,10 @@ def fit(
     """
     taken: list[Exchange] = []
     count = tokens = 0
+    has_tools = bool([True for message in history if message.calls or message.role == "tool"])
     for found in newest_first(history):
         is_newest = not taken
-        exchange = _mended(found, answers if is_newest else frozenset())
+        exchange = _mended(found, answers if is_newest else frozenset()) if has_tools else found
         fits = tokens + exchange.tokens <= budget
         is_required = is_newest and bool(answers)
         if is_required and not fits:

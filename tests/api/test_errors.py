@@ -38,6 +38,10 @@ async def test_an_unknown_route(ada: Person, method: str, path: str) -> None:
     assert error["message"].startswith(f"Unknown request URL: {method} /")
 
 
+async def test_a_path_that_is_the_pattern_of_a_route_names_a_session_of_no_ids_form(ada: Person) -> None:
+    assert refusal(await ada.http.get("/chat/sessions/%7Bsession_id%7D"), 404)["code"] == "session_not_found"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

@@ -1,12 +1,22 @@
 """Identifiers are ULIDs: 26 characters of Crockford base32 that sort by the time they were made."""
 
+import os
 import re
 import time
 from collections.abc import Callable
 
 import pytest
 
-from gateway.ids import is_id, new_message_id, new_request_id, new_session_id, new_turn_id, new_user_id, ulid
+from gateway.ids import (
+    _randomness,
+    is_id,
+    new_message_id,
+    new_request_id,
+    new_session_id,
+    new_turn_id,
+    new_user_id,
+    ulid,
+)
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -55,3 +65,17 @@ def test_an_id_says_what_it_names(make: Callable[[], str], prefix: str) -> None:
 
 def test_a_new_session_id_is_one_that_a_client_may_send() -> None:
     assert is_id(new_session_id())
+
+
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    """It starts with the same stock of random bytes, and perhaps in the middle of taking some."""
+    with _randomness._lock:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, ulid().encode())
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 26)[10:].decode() != ulid()[10:]
+    os.close(reading)
+    os.close(writing)

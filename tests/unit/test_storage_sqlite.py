@@ -95,7 +95,7 @@ async def test_what_a_writer_removes_is_overwritten(store: SqliteStore) -> None:
 
 async def test_only_the_servers_writer_checkpoints(store: SqliteStore, path: Path) -> None:
     writer, readers = lanes(store)
-    assert [await pragma(lane, "wal_autocheckpoint") for lane in (writer, *readers)] == [1000, 0, 0]
+    assert [await pragma(lane, "wal_autocheckpoint") for lane in (writer, *readers)] == [8000, 0, 0]
     guest = SqliteStore(f"sqlite:///{path}", checkpoints=False)
     await guest.start()
     guest_writer, guest_readers = lanes(guest)

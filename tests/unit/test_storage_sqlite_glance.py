@@ -46,6 +46,12 @@ def test_nothing_is_written(tmp_path: Path, other: sqlite3.Connection) -> None:
         assert first(other) == (1,)
 
 
+def test_a_mistake_of_ours_is_raised(tmp_path: Path, other: sqlite3.Connection) -> None:
+    del other
+    with closing(Glance(tmp_path / "glance.db", ())) as glance, pytest.raises(sqlite3.ProgrammingError):
+        glance.run(lambda connection: connection.execute("SELECT ?").fetchone())
+
+
 def test_a_failure_is_nobodys_answer(tmp_path: Path, other: sqlite3.Connection) -> None:
     del other
     with closing(Glance(tmp_path / "glance.db", pragmas.READER)) as glance:

@@ -209,7 +209,7 @@ async def test_a_link_to_the_file_leads_to_the_same_locks(store: SqliteStore, se
     link.parent.mkdir()
     link.symlink_to(path)
     async with started(link) as linked:
-        assert [await checkpoints(each) for each in (store, linked)] == [1000, 0]
+        assert [await checkpoints(each) for each in (store, linked)] == [8000, 0]
         assert isinstance(await store.open_turn(opening(session, hold=FIRST)), OpenedTurn)
         assert await linked.open_turn(opening(session, hold=SECOND)) == Locked()
     assert [entry.name for entry in link.parent.iterdir()] == ["linked.db"]
@@ -218,14 +218,14 @@ async def test_a_link_to_the_file_leads_to_the_same_locks(store: SqliteStore, se
 async def test_one_of_the_stores_on_a_file_is_its_keeper_and_another_takes_over(path: Path) -> None:
     async with started(path, checkpoints=False) as command, started(path) as first:
         async with started(path) as second:
-            assert [await checkpoints(store) for store in (command, first, second)] == [0, 1000, 0]
+            assert [await checkpoints(store) for store in (command, first, second)] == [0, 8000, 0]
             await second.renew_holds([], lease=30)
             assert await checkpoints(second) == 0
             assert await second.clean(Cleaning(START)) is None
             await first.aclose()
             await command.renew_holds([], lease=30)
             await second.renew_holds([], lease=30)
-            assert [await checkpoints(store) for store in (command, second)] == [0, 1000]
+            assert [await checkpoints(store) for store in (command, second)] == [0, 8000]
             assert await second.clean(Cleaning(START)) == Cleaned()
         assert await command.clean(Cleaning(START)) is None
 

@@ -4,8 +4,8 @@ A hop to a lane's thread and back costs several times what reading one row does,
 lock to and fro for it. So a session whose window is cached is looked up right here: this process has read or written
 its row not long ago, and the page is still in the system's cache.
 
-Invariant: nothing here waits for a lock. Readers of a WAL are kept out for moments alone, by a checkpoint that restarts
-it or by a recovery; whoever meets one is answered by a lane, as is any other failure.
+Invariant: nothing here waits until a lock's timeout. Readers of a WAL are kept out for moments alone, by a checkpoint
+that restarts it or by a recovery; whoever meets one is answered by a lane, as is any other failure of the database.
 """
 
 import sqlite3
@@ -22,9 +22,9 @@ class Glance:
     """A connection of the event loop's own. Raises sqlite3.Error if the database cannot be opened."""
 
     def __init__(self, path: Path, pragmas: Sequence[str]) -> None:
-        self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        self._connection = sqlite3.connect(path, isolation_level=None)
         try:
-            for pragma in pragmas:
+            for pragma in (*pragmas, "PRAGMA busy_timeout = 0"):
                 self._connection.execute(pragma).close()
         except BaseException:
             self._connection.close()
@@ -34,7 +34,7 @@ class Glance:
         """The result of `work`, a single statement; None where it is for a lane to find out."""
         try:
             return work(self._connection)
-        except sqlite3.Error:
+        except sqlite3.OperationalError:
             return None
 
     def close(self) -> None:

@@ -25,8 +25,8 @@ from pathlib import Path
 from gateway.errors import StorageUnavailable
 
 _KEEPERS_BYTE = 0
-_WRITERS_BYTE = 1
-_FIRST_SESSIONS_BYTE = 2
+_FIRST_SESSIONS_BYTE = 1
+_WRITERS_BYTE = _FIRST_SESSIONS_BYTE + 2**56  # after those of the sessions
 
 _WRITERS_PAUSE = 0.0005
 """Seconds between two attempts to get the writer's turn: about as long as a commit takes."""
@@ -134,6 +134,6 @@ class Holds:
 
 
 def _byte_of(user_id: str, session_id: str) -> int:
-    """One of 2^56, after the others. Should two sessions ever share one, their turns wait for each other."""
+    """One of 2^56, after the keeper's. Should two sessions ever share one, their turns wait for each other."""
     name = f"{user_id}\0{session_id}".encode(errors="surrogatepass")
     return _FIRST_SESSIONS_BYTE + int.from_bytes(blake2b(name, digest_size=7).digest())

@@ -4,8 +4,8 @@ Invariant: the thread has at most one batch at a time, and every waiter gets exa
 the others. While the thread is busy work gathers, and goes over as the next batch in a single hop: under load a
 writer's COMMIT, and its fsync, is shared by all who came in the meantime; without load nobody waits for company.
 
-A work that has not begun when its waiter is cancelled or its deadline passes is never run. One that has begun is
-brought to its end, and its outcome is thrown away.
+A work that has not begun when its waiter is cancelled or its deadline passes is never run; those that are run together
+begin with their batch. One that has begun is brought to its end, and its outcome is thrown away.
 """
 
 import asyncio

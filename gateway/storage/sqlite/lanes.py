@@ -2,7 +2,7 @@
 
 One writer, which commits in groups, and readers that never wait for it. Reads give up after `timeout`: somebody waits
 for them, and nothing is lost. Writes wait for their outcome, so that what was refused is not stored behind the caller's
-back; a lock held by another process fails them after `timeout` too, by way of busy_timeout.
+back. Another process that writes, or holds a lock, fails them after `timeout` too, or twice that if it is both.
 """
 
 import asyncio

@@ -22,12 +22,16 @@ _EVERYWHERE = (
     "PRAGMA foreign_keys = ON",
 )
 
-CHECKPOINTING = "PRAGMA wal_autocheckpoint = 1000"
-"""Copies the WAL back whenever it has grown to 1000 pages, 4 MB."""
+CHECKPOINTING = "PRAGMA wal_autocheckpoint = 8000"
+"""Copies the WAL back whenever it has grown to 8000 pages, 32 MB: a page that many turns wrote is copied once."""
 
 NOT_CHECKPOINTING = "PRAGMA wal_autocheckpoint = 0"
 
-_ANY_WRITER = (*_EVERYWHERE, "PRAGMA secure_delete = ON")  # what is removed is overwritten, in the index too
+_ANY_WRITER = (
+    *_EVERYWHERE,
+    "PRAGMA secure_delete = ON",  # what is removed is overwritten, in the index too
+    "PRAGMA cache_size = -16384",  # 16 MB: each session has pages of its own, which its next turn writes again
+)
 
 WRITER = (*_ANY_WRITER, CHECKPOINTING)
 """The keeper's."""
