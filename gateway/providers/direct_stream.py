@@ -6,8 +6,9 @@ from gateway.domain import Deployment
 from gateway.errors import GatewayError
 from gateway.providers.connection import Response
 from gateway.providers.dialing import Unreachable
-from gateway.providers.failures import broken, error_in_reply, passed_headers, timed_out
-from gateway.wire.runs import NotAChunk, Reader, Run
+from gateway.providers.failures import broken, passed_headers, timed_out
+from gateway.providers.openai_wire import take
+from gateway.wire.runs import Reader, Run
 
 
 class DirectStream:
@@ -53,26 +54,16 @@ class DirectStream:
             self._response.close()
 
     def _take(self, chunk: bytes) -> list[Run]:
-        """The runs that stand before the end, or before an error: what came first is delivered first."""
-        runs: list[Run] = []
-        try:
-            for run in self._reader.feed(chunk):
-                if run.chunk.get("error") and (error := error_in_reply(self._deployment, run.chunk)):
-                    self._fail(error)
-                    return runs
-                runs.append(run)
-        except NotAChunk:
-            self._fail(broken(self._deployment, "sent an event that is not a usable JSON object"))
-        if self._reader.is_done:
+        """The runs that stand before the end, or before an error, which is raised after they are delivered."""
+        runs, self._error = take(self._reader, chunk, self._deployment)
+        if self._error is not None:
+            self._ended = True
+            self._response.close()
+        elif self._reader.is_done:
             self._ended = True
             if not self._response.at_eof():
                 self._drain(self._response)
         return runs
-
-    def _fail(self, error: GatewayError) -> None:
-        self._ended = True
-        self._error = error
-        self._response.close()
 
 
 def failure(deployment: Deployment, exc: OSError) -> GatewayError:

@@ -7,18 +7,18 @@ events litellm's own readers parse. Any other is read through the wrapper.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gateway.domain import Deployment
 from gateway.errors import GatewayError
-from gateway.providers.failures import broken, error_in_reply
 from gateway.providers.litellm_reply import ReaderEvents, WrapperEvents
+from gateway.providers.openai_wire import take
 from gateway.wire import sse
-from gateway.wire.runs import NotAChunk, Reader, Run
+from gateway.wire.runs import Reader, Run
 
 if TYPE_CHECKING:
     import httpx
@@ -71,56 +71,88 @@ class LitellmStream:
             return
         self._closed = True
         with suppress(GatewayError), self._translated():
-            await self._source.aclose()
-            await self._wrapper.aclose()
-            if self._response is not None:
-                await self._response.aclose()
+            async with AsyncExitStack() as closing:  # from the last to the first, each whatever the others raise
+                if self._response is not None:
+                    closing.push_async_callback(self._response.aclose)
+                closing.push_async_callback(self._wrapper.aclose)
+                closing.push_async_callback(self._source.aclose)
 
 
 async def read_bytes(response: "httpx.Response", deployment: Deployment) -> Source:
     """From an upstream on OpenAI's wire."""
     reader = Reader()
     async for data in response.aiter_bytes():
-        runs: list[Run] = []
-        try:
-            for run in reader.feed(data):
-                if run.chunk.get("error") and (error := error_in_reply(deployment, run.chunk)):
-                    raise error
-                runs.append(run)
-        except NotAChunk as exc:
-            raise broken(deployment, "sent an event that is not a usable JSON object") from exc
-        finally:  # what came before an error is delivered before it is raised
-            if runs:
-                yield runs
+        runs, error = take(reader, data, deployment)
+        if runs:
+            yield runs
+        if error is not None:
+            raise error
         if reader.is_done:
             return
 
 
 async def read_events(response: "httpx.Response", reader: Any) -> Source:
-    """Through the parser of litellm's own reader of a provider's wire, an event at a time."""
-    decoder, events = sse.Decoder(), ReaderEvents()
+    """Through the parser of litellm's own reader of a provider's wire, an event at a time.
+
+    These wires end with the body. [DONE] belongs to neither, but there are proxies that add it.
+    """
+    events = _Events(reader)
     async for data in response.aiter_bytes():
+        runs, error = events.take(data)
+        if runs:
+            yield runs
+        if error is not None:
+            raise error
+        if events.is_done:
+            break
+    if last := list(events.end()):
+        yield last
+
+
+class _Events:
+    """Reads the bytes of one stream through litellm's reader of its wire. `is_done` is True once it has said [DONE]."""
+
+    def __init__(self, reader: Any) -> None:
+        self.is_done = False
+        self._reader = reader
+        self._decoder = sse.Decoder()
+        self._shaper = ReaderEvents()
+
+    def take(self, data: bytes) -> tuple[list[Run], Exception | None]:
+        """The runs that `data` completes, up to an error, and the error: as `openai_wire.take`."""
         runs: list[Run] = []
         try:
-            for lines in decoder.feed(data).split(sse.BLANK):
-                payload = sse.payload(lines + sse.BLANK)
-                if payload and (event := _parsed(payload, reader, events)):
-                    runs.append(_run(event))
-        finally:  # what came before an error is delivered before it is raised
-            if runs:
-                yield runs
-    if event := events.usage():
-        yield [_run(event)]
+            for run in self._feed(data):
+                runs.append(run)  # noqa: PERF402 - those before an error are kept
+        except Exception as exc:  # noqa: BLE001 - litellm's readers raise plain Exceptions; the adapter translates them
+            return runs, exc
+        return runs, None
 
+    def end(self) -> Iterator[Run]:
+        """What the end of the stream completes: an event without its empty line, if it is whole, and the usage."""
+        if not self.is_done:
+            with suppress(orjson.JSONDecodeError):  # half an event
+                yield from self._feed(sse.BLANK)
+        if event := self._shaper.usage():
+            yield _run(event)
 
-def _parsed(payload: bytes, reader: Any, events: ReaderEvents) -> dict[str, Any] | None:
-    said = orjson.loads(payload)
-    chunk = reader.chunk_parser(said)
-    if chunk is None:
-        return None
-    candidates = said.get("candidates")  # Gemini's: where one has no finish reason, its reader makes "stop" of that
-    finished = candidates is None or any(candidate.get("finishReason") for candidate in candidates)
-    return events.shape(chunk.model_dump(warnings=False), finished=finished)
+    def _feed(self, data: bytes) -> Iterator[Run]:
+        for lines in self._decoder.feed(data).split(sse.BLANK):
+            payload = sse.payload(lines + sse.BLANK)
+            if payload == sse.DONE:
+                self.is_done = True
+                return
+            if payload and (event := self._parsed(payload)):
+                yield _run(event)
+
+    def _parsed(self, payload: bytes) -> dict[str, Any] | None:
+        said = orjson.loads(payload)
+        chunk = self._reader.chunk_parser(said)
+        if chunk is None:
+            return None
+        candidates = said.get("candidates")  # Gemini's: where one has no finish reason, its reader makes "stop" of that
+        finished = not candidates or any(candidate.get("finishReason") for candidate in candidates)
+        return self._shaper.shape(chunk.model_dump(warnings=False), finished=finished)
 
 
 async def read_wrapper(wrapper: Any) -> Source:

@@ -52,7 +52,10 @@ class Reader:
         self._decoder = sse.Decoder()
         self._template: Template | None = None
         self._credit = 4 * _COST
-        """Events' worth of work that may still go into learning: a stream of ever new shapes is soon read plainly."""
+        """Events' worth of work that may still be in vain, spent by learning and by runs that are refused.
+
+        A stream of ever new shapes is soon read plainly, and one text that is refused makes no long chunk quadratic.
+        """
 
     def feed(self, chunk: bytes) -> Iterator[Run]:
         """The runs of all events that `chunk` completes, in order. Raises NotAChunk where one stands that is none."""
@@ -83,6 +86,7 @@ class Reader:
             event, number, end = self._template.read(events, start)
         except ValueError:  # would only be found again and again
             self._template = None
+            self._credit -= events.count(sse.BLANK, start)  # at least what was looked at in vain
             return None
         if not number:
             return None

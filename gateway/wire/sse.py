@@ -27,7 +27,11 @@ def payload(event: bytes) -> bytes:
 
 
 class Decoder:
-    """Chunks of bytes in, whole events out. Half an event at the end of a stream is dropped."""
+    """Chunks of bytes in, whole events out. Half an event at the end of a stream is dropped.
+
+    An event ends with an empty line and nothing else: events with a single LF between them are read as one. Whatever
+    comes before that line is kept until it does, comments too.
+    """
 
     def __init__(self) -> None:
         self._partial: list[bytes] = []

@@ -52,7 +52,8 @@ class Template:
     def read(self, events: bytes, start: int) -> tuple[bytes, int, int]:
         """The run of events that begins at `start`: one event that says what they say, how many they are, their end.
 
-        Nothing, 0 and `start` if there is none. Raises ValueError if a text of the run is no JSON.
+        Nothing, 0 and `start` if there is none. Raises ValueError if a text of the run is no JSON: only texts need a
+        parser to find that out, since what `_PADDING` matches is a JSON string.
         """
         texts, end = self._texts(events, start)
         if not texts:
@@ -113,7 +114,7 @@ def _growing(chunk: Mapping[str, Any]) -> Any:
     if name != "tool_calls":
         return value if is_fragment(name) else None
     match value:
-        case [{"index": int(), "function": dict(function), **others}] if not any(others.values()):
+        case [{"index": int(), "function": dict(function), **others}] if all(part is None for part in others.values()):
             name, value = _only(function)
             return value if name == "arguments" else None
     return None
@@ -126,7 +127,11 @@ def _only(fields: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _numbered(payload: bytes) -> tuple[dict[str, Any], list[tuple[int, int]]]:
-    """The event with a number for each string that is a value, and where in the payload the string of a number is."""
+    """The event with a number for each string that is a value, and where in the payload the string of a number is.
+
+    Strings become ints, and so what is true or equal changes: "" may be 1 here, and "a" is 0. Of such an event only its
+    structure may be asked, and what `is None`.
+    """
     parts: list[bytes] = []
     places: list[tuple[int, int]] = []
     done = 0

@@ -308,6 +308,18 @@ async def test_a_connection_cut_in_mid_stream(provider: Provider, stub: OpenAISt
     assert received == sent
 
 
+async def test_an_error_event_with_half_a_character(provider: Provider, stub: OpenAIStub, target: Deployment) -> None:
+    first = chunk({"content": "Hel"})
+    stub.reply_with(Events([first, error("Cut: \ud83d", code=429)]))
+    stream = await provider.stream(call(target))
+    received: list[Any] = []
+    with pytest.raises(ProviderError) as caught:
+        await drain(stream, received)
+    await stream.aclose()
+    assert received == [first]
+    assert (caught.value.status, caught.value.message) == (429, "Cut: \ufffd")
+
+
 async def test_an_error_event_in_mid_stream(provider: Provider, stub: OpenAIStub, target: Deployment) -> None:
     sent = chunks("Hel", finish_reason=None, usage=None)
     stub.reply_with(Events([*sent, error("Too many tokens.", kind="tokens", code=429)]))

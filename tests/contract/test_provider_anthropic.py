@@ -118,6 +118,33 @@ async def test_a_streamed_reply(provider: LitellmProvider, stub: AnthropicStub, 
     assert not [name for choice in choices(events) for name in PRIVATE if name in choice["delta"]]
 
 
+async def test_a_stream_with_an_end_of_openais(
+    provider: LitellmProvider, stub: AnthropicStub, target: Deployment
+) -> None:
+    """As some proxies add it; nothing is read after it."""
+    said = message_events(text_events("Hel", "lo."))
+    stub.reply_with(Events([*said, b"data: [DONE]\n\ndata: x\n\n"]))
+    events = await read(provider, call(target))
+    assert (text_of(events), finish_reasons(events)) == ("Hello.", ["stop"])
+    usage = usage_of(events)
+    assert usage is not None
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (11, 7)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\n", b'\n\ndata: {"type": "mess', b"\n\nda"])
+async def test_a_last_event_without_its_empty_line(
+    provider: LitellmProvider, stub: AnthropicStub, target: Deployment, rest: bytes
+) -> None:
+    """If it is half an event there is none."""
+    *said, last, _ = message_events(text_events("Hello."))
+    stub.reply_with(Events([*said, stub.encode(last).rstrip() + rest]))
+    events = await read(provider, call(target))
+    assert (text_of(events), finish_reasons(events)) == ("Hello.", ["stop"])
+    usage = usage_of(events)
+    assert usage is not None
+    assert usage["completion_tokens"] == 7
+
+
 async def test_streamed_tool_calls(provider: LitellmProvider, stub: AnthropicStub, target: Deployment) -> None:
     blocks = (
         text_events("Let me see."),

@@ -73,6 +73,31 @@ async def test_a_streamed_reply(provider: LitellmProvider, stub: GeminiStub, tar
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (11, 7, 18)
 
 
+@pytest.mark.parametrize("candidates", [{}, {"candidates": []}], ids=["no candidates", "an empty list"])
+async def test_a_refused_prompt(
+    provider: LitellmProvider, stub: GeminiStub, target: Deployment, candidates: dict[str, Any]
+) -> None:
+    blocked = {name: value for name, value in answer().items() if name != "candidates"}
+    stub.reply_with(Events([{**blocked, **candidates, "promptFeedback": {"blockReason": "SAFETY"}}]))
+    assert finish_reasons(await read(provider, call(target))) == ["content_filter"]
+
+
+async def test_a_stream_with_an_end_of_openais(provider: LitellmProvider, stub: GeminiStub, target: Deployment) -> None:
+    """As some proxies add it."""
+    stub.reply_with(Events([answer(text("Hello."), finish_reason="STOP"), b"data: [DONE]\r\n\r\n"]))
+    events = await read(provider, call(target))
+    assert (text_of(events), finish_reasons(events)) == ("Hello.", ["stop"])
+    assert usage_of(events) is not None
+
+
+async def test_a_last_event_without_its_empty_line(
+    provider: LitellmProvider, stub: GeminiStub, target: Deployment
+) -> None:
+    stub.reply_with(Events([stub.encode(answer(text("Hello."), finish_reason="STOP"))[:-1]]))
+    events = await read(provider, call(target))
+    assert (text_of(events), finish_reasons(events)) == ("Hello.", ["stop"])
+
+
 async def test_streamed_tool_calls(provider: LitellmProvider, stub: GeminiStub, target: Deployment) -> None:
     """The provider ends them with the finish reason of a text."""
     stub.reply_with(

@@ -1,8 +1,12 @@
 """The pure parts of the litellm adapter: what goes in, and what comes out of it, without litellm."""
 
+import asyncio
 import gc
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.domain import Deployment, Via
@@ -11,6 +15,8 @@ from gateway.ports import ProviderCall
 from gateway.providers.litellm_adapter import uncollected
 from gateway.providers.litellm_reply import ReaderEvents, WrapperEvents, whole_reply
 from gateway.providers.litellm_request import Support, arguments
+from gateway.providers.litellm_stream import LitellmStream
+from gateway.wire.runs import Run, read
 
 DEPLOYMENT = Deployment(
     name="fast",
@@ -169,6 +175,43 @@ def test_usage_that_nobody_reported_is_not_told() -> None:
     events = ReaderEvents()
     events.shape(chunk({"content": "a"}), finished=True)
     assert events.usage() is None
+
+
+class Body(httpx.AsyncByteStream):
+    is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class Wrapper:
+    async def aclose(self) -> None:
+        raise InvalidRequest("The wrapper does not close.")
+
+
+async def failing_source() -> AsyncGenerator[Sequence[Run], None]:
+    try:
+        yield [read(b"{}")]
+    finally:
+        raise InvalidRequest("The source does not close.")
+
+
+async def test_a_response_is_closed_though_what_reads_it_does_not_close() -> None:
+    body = Body()
+    stream = LitellmStream(
+        failing_source(),
+        Wrapper(),
+        httpx.Response(200, stream=body),
+        headers={},
+        deadline=asyncio.get_running_loop().time() + 10,
+        translated=nullcontext,
+    )
+    await anext(stream)
+    await stream.aclose()
+    assert body.is_closed
 
 
 def test_what_an_import_makes_is_never_collected() -> None:

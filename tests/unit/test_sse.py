@@ -57,6 +57,12 @@ def test_half_an_event_is_not_an_event() -> None:
     assert decode(b"data: whole\n\ndata: half\n") == [b"whole"]
 
 
+def test_a_comment_without_an_empty_line_belongs_to_the_next_event() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b": ping\n") == b""
+    assert payloads(decoder.feed(b"data: {}\n\n")) == [b"{}"]
+
+
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
 def test_json_over_several_lines_is_sent_as_one(line_end: bytes) -> None:
     said = b'{"a":' + line_end + b'"b"}'

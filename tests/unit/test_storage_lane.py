@@ -96,6 +96,24 @@ async def test_a_work_that_finds_the_thread_idle_is_a_transaction_of_its_own(wri
     assert seen == ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)", "COMMIT"]
 
 
+async def test_works_that_arrive_in_one_pass_of_the_loop_share_one_commit(writer: Lane) -> None:
+    seen = await trace(writer)
+    assert await asyncio.gather(*[writer.run(insert(number)) for number in range(4)]) == [0, 1, 2, 3]
+    assert (seen.count("BEGIN IMMEDIATE"), seen.count("COMMIT")) == (1, 1)
+
+
+async def test_a_lane_that_is_closed_at_once_still_does_what_was_asked_of_it(tmp_path: Path) -> None:
+    lane = await open_lane(tmp_path, write_batch)
+    asked, given_up = asyncio.create_task(lane.run(insert(1))), asyncio.create_task(lane.run(insert(2)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await lane.aclose()
+    assert await asked == 1
+    lane = await open_lane(tmp_path, write_batch)
+    assert await lane.run(stored) == [1]
+    await lane.aclose()
+
+
 async def test_works_that_arrive_while_the_thread_is_busy_share_one_commit(writer: Lane) -> None:
     seen = await trace(writer)
     assert await while_busy(writer, *[insert(number) for number in range(10)]) == list(range(10))
@@ -220,7 +238,7 @@ async def test_a_lock_that_is_not_to_be_had_fails_the_whole_batch_at_once(tmp_pa
         outcomes = await asyncio.gather(*[lane.run(insert(number)) for number in range(5)], return_exceptions=True)
         other.execute("ROLLBACK")
     assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 5
-    assert seen.count("BEGIN IMMEDIATE") == 2  # the first, who found the thread idle, and the four behind it
+    assert seen.count("BEGIN IMMEDIATE") == 1
     assert await lane.run(insert(1)) == 1
     await lane.aclose()
 

@@ -126,7 +126,7 @@ async def test_closing_a_turn_runs_as_many_statements_in_a_long_session_as_in_a_
 
 
 async def test_turns_that_close_at_once_share_their_statements(store: SqliteStore) -> None:
-    sessions = [make_session() for _ in range(32)]
+    sessions = [make_session() for _ in range(63)]
     await store.add_key(make_key())
     for session in sessions:
         await store.create_session(session)
@@ -134,12 +134,10 @@ async def test_turns_that_close_at_once_share_their_statements(store: SqliteStor
     seen: list[str] = []
     await writer.run(lambda connection: connection.set_trace_callback(seen.append))
     seen.clear()
-    closing = [asyncio.create_task(store.close_turn(make_turn(session))) for session in sessions]
-    await asyncio.gather(*closing)
-    # The first finds the thread idle, and is a batch of its own. The other 31 are 16 + 8 + 4 + 2 + 1 rows in each of
-    # four statements, their 62 messages 32 + 16 + 8 + 4 + 2.
-    assert seen.count("BEGIN IMMEDIATE") == 2
-    assert len(seen) == 7 + 2 + 5 * 5
+    await asyncio.gather(*[store.close_turn(make_turn(session)) for session in sessions])
+    # 63 are 32 + 16 + 8 + 4 + 2 + 1 rows in each of four statements, their messages 3 * 32 + 16 + 8 + 4 + 2.
+    assert seen.count("BEGIN IMMEDIATE") == 1
+    assert len(seen) == 2 + 4 * 6 + 7
     assert {len((await opened(store, opening(session))).messages) for session in sessions} == {2}
 
 

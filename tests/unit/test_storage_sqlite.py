@@ -270,8 +270,10 @@ async def test_a_store_that_was_not_started_is_unavailable(path: Path) -> None:
     await store.aclose()
 
 
-async def test_long_messages_are_indexed_a_few_at_a_time(store: SqliteStore) -> None:
+async def test_long_messages_are_indexed_a_few_at_a_time(path: Path) -> None:
     """So that nobody waits long for the writer; but one at least, however long it is."""
+    store = SqliteStore(f"sqlite:///{path}", timeout=60)  # searching texts of this size takes its time
+    await store.start()
     session = make_session()
     await store.add_key(make_key())
     await store.create_session(session)
@@ -282,6 +284,7 @@ async def test_long_messages_are_indexed_a_few_at_a_time(store: SqliteStore) -> 
     while await store.index_messages(limit=1):
         pass
     assert len((await store.search(session.user_id, "word", limit=10, offset=0)).items) == 5
+    await store.aclose()
 
 
 # ── turns that close together ────────────────────────────────────────────────────────────────────────────────────

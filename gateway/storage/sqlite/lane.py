@@ -75,8 +75,9 @@ class Lane:
             raise StorageUnavailable
         outcome = self._loop.create_future()
         self._waiting.append((work, outcome))
-        if not self._running:
-            self._start_batch()
+        if not self._running and len(self._waiting) == 1:
+            # Not at once: what this pass of the loop still brings comes along, and shares a commit.
+            self._loop.call_soon(self._start_batch)
         timer = None if deadline is None else self._loop.call_at(deadline, _expire, outcome)
         try:
             return await outcome  # type: ignore[no-any-return]  # a work's T: the future was made for it
@@ -93,7 +94,7 @@ class Lane:
     async def aclose(self) -> None:
         """Refuse new work, finish what waits, and close the connection."""
         self._closed = True
-        if self._running:
+        if self._running or self._waiting:
             self._idle = self._loop.create_future()
             await self._idle
         await self._held.__aexit__()
@@ -103,6 +104,8 @@ class Lane:
         self._waiting.clear()
         if self._running:
             _hop(self._driver, self._work_off)
+        elif self._idle is not None:
+            self._idle.set_result(None)
 
     def _work_off(self) -> None:
         """Runs in the connection's thread. `_running` is not touched by the loop meanwhile."""
@@ -123,8 +126,6 @@ class Lane:
                 waiter.set_exception(outcome.error)
             else:
                 waiter.set_result(outcome)
-        if self._idle is not None and not self._running:
-            self._idle.set_result(None)
 
 
 def _while_wanted(work: Work[Any], waiter: asyncio.Future[Any]) -> Work[Any]:
