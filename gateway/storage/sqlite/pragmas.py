@@ -27,11 +27,7 @@ CHECKPOINTING = "PRAGMA wal_autocheckpoint = 8000"
 
 NOT_CHECKPOINTING = "PRAGMA wal_autocheckpoint = 0"
 
-_ANY_WRITER = (
-    *_EVERYWHERE,
-    "PRAGMA secure_delete = ON",  # what is removed is overwritten, in the index too
-    "PRAGMA cache_size = -16384",  # 16 MB: each session has pages of its own, which its next turn writes again
-)
+_ANY_WRITER = (*_EVERYWHERE, "PRAGMA secure_delete = ON")  # what is removed is overwritten, in the index too
 
 WRITER = (*_ANY_WRITER, CHECKPOINTING)
 """The keeper's."""
