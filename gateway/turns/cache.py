@@ -39,6 +39,8 @@ class CachedWindow:
         return self.floor == 0 or len(self.messages) >= limit
 
     def appended(self, new: Sequence[Remembered], last_seq: int) -> "CachedWindow":
+        if not new and last_seq == self.last_seq:
+            return self
         return CachedWindow(self.epoch, self.floor, last_seq, (*self.messages, *new), self.created_at)
 
     def trimmed(self, limit: int) -> "CachedWindow":
