@@ -57,3 +57,10 @@ def test_a_failure_is_nobodys_answer(tmp_path: Path, other: sqlite3.Connection) 
     with closing(Glance(tmp_path / "glance.db", pragmas.READER)) as glance:
         assert glance.run(lambda connection: connection.execute("SELECT n FROM nothing").fetchone()) is None
         assert glance.run(first) == (1,)
+
+
+def test_a_file_that_is_no_database_any_longer_is_for_a_lane_to_report(tmp_path: Path) -> None:
+    path = tmp_path / "glance.db"
+    with closing(Glance(path, ())) as glance:
+        path.write_bytes(b"x" * 4096)
+        assert glance.run(first) is None

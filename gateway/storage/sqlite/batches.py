@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+BUGS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.NotSupportedError)
+"""Errors of ours and not of the database: they are raised as they are, with their traceback."""
+
 Work = Callable[[sqlite3.Connection], T]
 """Several statements that belong together. May be run a second time, if the first was rolled back."""
 

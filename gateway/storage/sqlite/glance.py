@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.storage.sqlite.batches import Work
+from gateway.storage.sqlite.batches import BUGS, Work
 
 T = TypeVar("T")
 
@@ -34,7 +34,9 @@ class Glance:
         """The result of `work`, a single statement; None where it is for a lane to find out."""
         try:
             return work(self._connection)
-        except sqlite3.OperationalError:
+        except BUGS:
+            raise
+        except sqlite3.Error:
             return None
 
     def close(self) -> None:

@@ -19,12 +19,9 @@ from databases.core import Connection as HeldConnection
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.errors import ConstraintViolated
-from gateway.storage.sqlite.batches import Apart, Batch, Failed, Outcome, Together, Work
+from gateway.storage.sqlite.batches import BUGS, Apart, Batch, Failed, Outcome, Together, Work
 
 T = TypeVar("T")
-
-_BUGS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError, sqlite3.NotSupportedError)
-"""Errors of ours and not of the database: they are raised as they are, with their traceback."""
 
 
 class Lane:
@@ -83,7 +80,7 @@ class Lane:
             return await outcome  # type: ignore[no-any-return]  # a work's T: the future was made for it
         except sqlite3.IntegrityError as exc:
             raise ConstraintViolated(str(exc)) from exc
-        except _BUGS:
+        except BUGS:
             raise
         except sqlite3.Error as exc:
             raise StorageUnavailable from exc
