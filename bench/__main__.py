@@ -27,7 +27,7 @@ from bench.upstream import running_upstream
 
 RESULTS = Path("bench/results.md")
 _PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "taskset": "util-linux"}
-QUICK_PACE = Pace(rounds=2, seconds=2, warm_up=1, sessions=256)
+QUICK_PACE = Pace(rounds=2, seconds=2, warm_up=1, sessions=128)
 _WIDTH = 150
 """Columns at least, so that a table in a log is not folded."""
 
