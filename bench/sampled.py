@@ -70,7 +70,6 @@ RULES = (
     ("gateway.tokens", "", Step.COUNT),
     ("gateway.providers.models", "", Step.OPEN),
     ("gateway.providers", "", Step.CALL),
-    ("aiohttp", "", Step.CALL),
     ("gateway.wire.chat", "", Step.PARSE),
     ("gateway.wire.json", "", None),
     ("gateway.wire", "", Step.RELAY),

@@ -222,6 +222,5 @@ async def _warm_up(models: Models, counter: TokenCounter) -> None:
     """Load what the first turn would otherwise wait for: the encodings that the configured models count with."""
     for entry in models.unknown_windows:
         log.warning("context window unknown: set context_window", model=entry, assumed=DEFAULT_CONTEXT_WINDOW)
-    encodings = {models.resolve(name).encoding for name in models.names()} or {"o200k_base"}
-    for encoding in encodings:
+    for encoding in models.encodings:
         await asyncio.to_thread(counter.text, "", encoding)

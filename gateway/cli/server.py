@@ -54,7 +54,7 @@ def _load(settings: Settings) -> None:
     with mistakes_reported():
         models = Models(settings, os.environ)
     try:
-        for encoding in {models.resolve(name).encoding for name in models.names()}:
+        for encoding in models.encodings:
             get_encoding(encoding)
     except RuntimeError as exc:  # a file that is missing or damaged
         fail(str(exc), code=CANNOT_START)

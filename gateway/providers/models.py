@@ -5,7 +5,7 @@ the settings and the environment alone.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from functools import lru_cache
 
@@ -59,6 +59,11 @@ class Models:
     def needs_litellm(self) -> bool:
         """True if a configured entry is served through litellm, so that it is better imported at start."""
         return any(deployment.via is Via.LITELLM for deployment in self._entries.values())
+
+    @property
+    def encodings(self) -> Set[str]:
+        """Those that the configured entries count with; what most models under `"*"` do, if there is none."""
+        return {deployment.encoding for deployment in self._entries.values()} or {_ESTIMATE}
 
     @property
     def unknown_windows(self) -> Sequence[str]:

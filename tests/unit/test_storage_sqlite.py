@@ -15,7 +15,7 @@ import pytest
 
 from gateway.domain import Session, Status
 from gateway.errors import StorageUnavailable
-from gateway.ports import ClosedTurn, TurnOpening
+from gateway.ports import ClosedTurn, Hold, Locked, TurnOpening
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.sqlite import SqliteStore, indexing
 from gateway.storage.sqlite.lane import Lane
@@ -310,8 +310,12 @@ async def session(store: SqliteStore) -> Session:
 
 async def test_turns_of_one_session_that_close_at_once_follow_each_other(store: SqliteStore, session: Session) -> None:
     turns = [make_turn(session, *["user"] * count) for count in (1, 2, 1)]
+    seen: list[str] = []
+    await lanes(store)[0].run(lambda connection: connection.set_trace_callback(seen.append))
+    seen.clear()
     assert await close_at_once(store, *turns) == [1, 2, 4]
     assert await seqs(store, opening(session, limit=9)) == [1, 2, 3, 4]
+    assert seen.count("ROLLBACK") == 0  # which would have each be written by itself
 
 
 async def test_a_turn_that_cannot_be_stored_takes_no_other_with_it(store: SqliteStore, session: Session) -> None:
@@ -333,3 +337,10 @@ async def test_each_of_the_turns_that_close_at_once_gets_its_own_answer(store: S
     assert await close_at_once(store, alone, unknown, nothing) == [0, None, 0]
     ledger = await store.list_ledger(session.user_id, limit=9, offset=0)
     assert {alone.entry.turn_id, unknown.entry.turn_id, nothing.entry.turn_id} <= {row.turn_id for row in ledger.items}
+
+
+async def test_a_cached_session_that_others_wait_for_is_theirs_first(store: SqliteStore, session: Session) -> None:
+    await store.close_turn(make_turn(session))
+    assert await store.queue_turn(session.user_id, session.id, lease=30) is not None
+    cached = opening(session, known_seq=2, known_epoch=0, hold=Hold("hold_1"))
+    assert isinstance(await store.open_turn(cached), Locked)

@@ -34,6 +34,7 @@ def test_what_others_have_committed_is_seen(tmp_path: Path, other: sqlite3.Conne
 
 def test_a_lock_is_not_waited_for(tmp_path: Path, other: sqlite3.Connection) -> None:
     with closing(Glance(tmp_path / "glance.db", ())) as glance:  # no WAL: there a writer keeps readers out
+        assert glance.run(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()) == (0,)
         other.execute("BEGIN EXCLUSIVE")
         assert glance.run(first) is None
         other.execute("ROLLBACK")

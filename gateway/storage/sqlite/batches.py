@@ -89,15 +89,14 @@ def write_batch(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> l
 
 def _run_together(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Outcome]:
     outcomes: list[Outcome] = [None] * len(works)
-    kinds: dict[Callable[..., Any], list[int]] = {}
+    kinds: dict[Callable[..., Any], dict[int, Any]] = {}
     for place, work in enumerate(works):
         if isinstance(work, Together):
-            kinds.setdefault(work.run, []).append(place)
+            kinds.setdefault(work.run, {})[place] = work.item
         else:
             outcomes[place] = work(connection)
-    for run, places in kinds.items():
-        items = [work.item for work in works if isinstance(work, Together) and work.run is run]
-        for place, result in zip(places, run(connection, items), strict=True):
+    for run, items in kinds.items():
+        for place, result in zip(items, run(connection, tuple(items.values())), strict=True):
             outcomes[place] = result
     return outcomes
 

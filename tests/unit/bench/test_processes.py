@@ -1,18 +1,24 @@
 import os
+import signal
 import subprocess
+import sys
 
 from bench.processes import cpu_seconds, resident_mb
 
+SLEEPER = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
 
 def test_a_tree_has_the_memory_of_its_children() -> None:
-    alone = resident_mb(os.getpid())
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:  # noqa: S607 - any sleep
+    """A shell, which is small, and its child, which is larger than that."""
+    command = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, SLEEPER]  # true, or the shell would become its child
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as shell:  # noqa: S603 - our own code
+        assert shell.stdout is not None
+        child = int(shell.stdout.readline())
         try:
-            both = resident_mb(os.getpid())
-            assert 0 < resident_mb(child.pid) < both
-            assert both > alone
+            assert child != shell.pid
+            assert 0 < resident_mb(child) < resident_mb(shell.pid)
         finally:
-            child.kill()
+            os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_a_tree_has_the_time_of_children_that_have_ended() -> None:

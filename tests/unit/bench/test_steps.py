@@ -22,7 +22,7 @@ SERVICE = ("gateway.turns.service", "TurnService._run")
         ([("gateway.storage.sqlite.rows", "message_row"), ("gateway.turns.closing", "Closer.close")], Step.CLOSE),
         ([("gateway.storage.sqlite.lane", "Lane.run"), ("gateway.turns.opening", "Opener._ask_store")], Step.OPEN),
         ([("gateway.wire.json", "dump"), ("gateway.providers.direct", "DirectProvider.complete")], Step.CALL),
-        ([("yarl", "URL.join"), ("aiohttp.client", "ClientSession._request"), SERVICE], Step.CALL),
+        ([("httptools", "feed"), ("gateway.providers.connection", "Connection.data_received"), SERVICE], Step.CALL),
         ([("gateway.api.middleware", "RequestLog.__call__.<locals>.send_with_id")], Step.HTTP),
         ([("gateway.api.middleware", "RequestLog.__call__")], Step.LOG),
         ([("starlettes", "f"), ("uvicorn.server", "Server.run")], Step.LOOP),
