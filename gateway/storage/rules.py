@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gateway.domain import ApiKey, AuditEntry, HistoryMessage, LedgerEntry, Session, SessionStats, Status, User
 from gateway.errors import session_archived
-from gateway.ports import Appending, ClosedTurn, Page, TurnOpening
+from gateway.ports import Appending, ClosedTurn, OpenedTurn, Page, TurnOpening
 from gateway.storage.texts import check_json, check_texts
 
 T = TypeVar("T")
@@ -20,6 +20,14 @@ def read_after(opening: TurnOpening, session: Session) -> int:
     """
     holds = opening.known_epoch == session.epoch and opening.known_seq <= session.last_seq
     return opening.known_seq if holds else 0
+
+
+def nothing_new(opening: TurnOpening, session: Session) -> OpenedTurn | None:
+    """The opened turn, if no message need be read for it; else None."""
+    after = read_after(opening, session)
+    if after < session.last_seq or session.archived_at is not None:
+        return None
+    return OpenedTurn(session, (), after)
 
 
 def most_messages(opening: TurnOpening, session: Session) -> int:
@@ -64,6 +72,22 @@ def growth(turn: Appending) -> Growth:
         failed=len(turn.messages) if failed else 0,
         tokens=sum(message.tokens for message in turn.messages),
         exchange=users[-1] if users and not failed else 0,
+    )
+
+
+def grown(session: Session, turn: Appending) -> Session:
+    """The session once the turn's messages were appended to it."""
+    growing = growth(turn)
+    return replace(
+        session,
+        message_count=session.message_count + growing.messages,
+        failed_count=session.failed_count + growing.failed,
+        total_tokens=session.total_tokens + growing.tokens,
+        last_seq=session.last_seq + growing.messages,
+        exchange_seq=session.last_seq + growing.exchange if growing.exchange else session.exchange_seq,
+        instructions=session.instructions if turn.instructions is None else turn.instructions,
+        last_message_at=turn.created_at,
+        updated_at=turn.created_at,
     )
 
 

@@ -139,10 +139,7 @@ def test_a_url_that_is_no_plain_files_is_refused(url: str) -> None:
 async def test_closing_the_only_store_leaves_one_file_that_can_be_copied(store: SqliteStore, path: Path) -> None:
     await store.add_key(make_key())
     await store.aclose()
-    assert {file.name: file.stat().st_size > 0 for file in path.parent.iterdir()} == {
-        "gateway.db": True,
-        "gateway.db-locks": False,
-    }
+    assert {file.name for file in path.parent.iterdir()} == {"gateway.db", "gateway.db-locks"}
 
 
 async def test_bodies_are_kept_as_text_that_people_and_like_can_read(store: SqliteStore) -> None:

@@ -4,7 +4,7 @@ Invariant: a method that raises has changed nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.domain import (
     ApiKey,
@@ -20,7 +20,7 @@ from gateway.domain import (
 from gateway.ports import Appending
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.memory.holds import Holds
-from gateway.storage.rules import check_audit, growth
+from gateway.storage.rules import check_audit, grown
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Tables:
         self._message_ids |= ids
         first = session.last_seq + 1
         self.messages[session.id] += [Row(seq, message, turn) for seq, message in enumerate(turn.messages, start=first)]
-        self.sessions[session.id] = _grown(session, turn)
+        self.sessions[session.id] = grown(session, turn)
         return first if turn.messages else 0
 
     def injectable(self, session_id: str, after: int, limit: int) -> Iterator[HistoryMessage]:
@@ -141,18 +141,3 @@ def stored(row: Row) -> StoredMessage:
 def _history(row: Row) -> HistoryMessage:
     message = row.message
     return HistoryMessage(row.seq, message.role, message.body, message.tokens, message.encoding, row.turn.status)
-
-
-def _grown(session: Session, turn: Appending) -> Session:
-    grown = growth(turn)
-    return replace(
-        session,
-        message_count=session.message_count + grown.messages,
-        failed_count=session.failed_count + grown.failed,
-        total_tokens=session.total_tokens + grown.tokens,
-        last_seq=session.last_seq + grown.messages,
-        exchange_seq=session.last_seq + grown.exchange if grown.exchange else session.exchange_seq,
-        instructions=session.instructions if turn.instructions is None else turn.instructions,
-        last_message_at=turn.created_at,
-        updated_at=turn.created_at,
-    )

@@ -1,7 +1,8 @@
 """Which turn holds which session, and which process writes or looks after the database: locks on a file beside it.
 
 They are the operating system's, not rows: an fsync for each opening would halve the throughput, and a lock ends with
-its process, however that ends, so that there is no lease to renew and nothing to tidy up. No byte is ever written.
+its process, however that ends, so that there is no lease to renew and nothing to tidy up. What little is written into
+the file is presence.py's.
 
 Invariant: the byte of a session is locked exactly while one hold of this process is on record for it, and the record,
 not the lock, keeps turns of this process apart: a process's own locks never stand in its way.
@@ -23,10 +24,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 from gateway.errors import StorageUnavailable
+from gateway.storage.sqlite.presence import Presence
 
 _KEEPERS_BYTE = 0
 _FIRST_SESSIONS_BYTE = 1
 _WRITERS_BYTE = _FIRST_SESSIONS_BYTE + 2**56  # after those of the sessions
+
+_PRESENCE_BYTE = _WRITERS_BYTE + 1
 
 _WRITERS_PAUSE = 0.0005
 """Seconds between two attempts to get the writer's turn: about as long as a commit takes."""
@@ -58,6 +62,11 @@ class Holds:
 
     def __init__(self, database: Path) -> None:
         self._file = os.open(f"{database}-locks", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.presence = Presence(self._file, _PRESENCE_BYTE)
+        except OSError:
+            os.close(self._file)
+            raise
         self._holders: dict[int, str] = {}
         self._bytes: dict[str, int] = {}
 
@@ -121,6 +130,7 @@ class Holds:
         """Let go of everything."""
         self._holders.clear()
         self._bytes.clear()
+        self.presence.close()
         os.close(self._file)
 
     def _lock_byte(self, byte: int) -> bool:

@@ -88,6 +88,11 @@ class Lanes:
         except sqlite3.Error as exc:
             raise StorageUnavailable from exc
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody but this store has the database open."""
+        return self.holds.presence.is_alone
+
     async def keep(self) -> None:
         """Become the keeper if there is none."""
         holds = self.holds

@@ -6,7 +6,8 @@ than a row in a queue.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -22,11 +23,12 @@ from gateway.domain import (
     User,
 )
 from gateway.ports import Appending, Cleaned, Cleaning, ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
-from gateway.storage.rules import check_audit, check_key, check_session, check_turn, check_user
+from gateway.storage.rules import check_audit, check_key, check_session, check_turn, check_user, nothing_new
 from gateway.storage.sqlite import audit as audits
 from gateway.storage.sqlite import indexing, keys, messages, search, sessions, turns, upkeep, users
 from gateway.storage.sqlite.batches import Apart, Together
 from gateway.storage.sqlite.holds import Taking
+from gateway.storage.sqlite.known_sessions import KnownSessions
 from gateway.storage.sqlite.lanes import Lanes
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.texts import is_storable
@@ -50,8 +52,10 @@ class SqliteStore:
 
     def __init__(self, url: str, *, timeout: float = 2.0, checkpoints: bool = True) -> None:
         self._lanes = Lanes(url, timeout=timeout, checkpoints=checkpoints)
+        self._known = KnownSessions()
 
     async def start(self) -> None:
+        self._known.forget()
         await self._lanes.start()
 
     async def aclose(self) -> None:
@@ -102,7 +106,8 @@ class SqliteStore:
         waiting as long as it writes the whole database anew, is certain to remove it.
         """
         check_audit(audit)
-        erased = await self._lanes.write(lambda connection: users.erase(connection, user_id, audit))
+        with self._changing():
+            erased = await self._lanes.write(lambda connection: users.erase(connection, user_id, audit))
         # For an unknown user too: asked again after a failure, it goes on with what was left.
         is_left = await self._lanes.write(upkeep.begin_merging)
         while is_left:
@@ -153,19 +158,24 @@ class SqliteStore:
         audit: AuditEntry | None = None,
     ) -> Session | None:
         check_audit(audit)
-        return await self._lanes.write(
-            lambda connection: sessions.update(connection, user_id, session_id, changes, at, audit)
-        )
+        with self._changing(user_id, session_id):
+            return await self._lanes.write(
+                lambda connection: sessions.update(connection, user_id, session_id, changes, at, audit)
+            )
 
     async def delete_session(
         self, user_id: str, session_id: str, at: datetime, *, audit: AuditEntry | None = None
     ) -> bool:
         check_audit(audit)
-        return await self._lanes.write(lambda connection: sessions.delete(connection, user_id, session_id, at, audit))
+        with self._changing(user_id, session_id):
+            return await self._lanes.write(
+                lambda connection: sessions.delete(connection, user_id, session_id, at, audit)
+            )
 
     async def purge_session(self, user_id: str, session_id: str, *, audit: AuditEntry | None = None) -> bool:
         check_audit(audit)
-        purged = await self._lanes.write(lambda connection: sessions.purge(connection, user_id, session_id, audit))
+        with self._changing(user_id, session_id):
+            purged = await self._lanes.write(lambda connection: sessions.purge(connection, user_id, session_id, audit))
         if purged:
             self._lanes.holds.forget(user_id, session_id)
         return purged
@@ -190,7 +200,8 @@ class SqliteStore:
         )
 
     async def add_messages(self, appending: Appending) -> int | None:
-        return await self._lanes.write(lambda connection: messages.add(connection, appending))
+        with self._changing(appending.user_id, appending.session_id):
+            return await self._lanes.write(lambda connection: messages.add(connection, appending))
 
     # search
 
@@ -236,18 +247,32 @@ class SqliteStore:
         if hold is None:
             return await self._open(opening, Taking.KEPT)
         taking = holds.take(hold.id, opening.user_id, opening.session_id)
+        if taking is not Taking.TAKEN:
+            return await self._open(opening, taking)
+        if (recalled := self._recall(opening)) is not None:
+            return recalled
         is_held = False
+        changes = self._known.changes
         try:
-            opened = self._glance(opening, taking) or await self._open(opening, taking)
-            is_held = isinstance(opened, OpenedTurn) and opened.session.archived_at is None
+            opened = self._glance(opening) or await self._open(opening, taking)
+            if isinstance(opened, OpenedTurn) and opened.session.archived_at is None:
+                is_held = True
+                self._known.put(opened.session, changes=changes)
         finally:
-            if taking is Taking.TAKEN and not is_held:
+            if not is_held:
                 holds.let_go(hold.id)
         return opened
 
-    def _glance(self, opening: TurnOpening, taking: Taking) -> OpenedTurn | None:
+    def _recall(self, opening: TurnOpening) -> OpenedTurn | None:
+        """What this process has stored itself, and has cached: nothing is read if it is alone, see presence.py."""
+        if not self._lanes.is_alone:
+            return None
+        session = self._known.get((opening.user_id, opening.session_id))
+        return None if session is None else nothing_new(opening, session)
+
+    def _glance(self, opening: TurnOpening) -> OpenedTurn | None:
         """At a session that has had a turn here not long ago, since its window is cached: see glance.py."""
-        if opening.known_seq == 0 or taking is not Taking.TAKEN or not is_storable(opening.session_id):
+        if opening.known_seq == 0 or not is_storable(opening.session_id):
             return None
         return self._lanes.glance(lambda connection: turns.glance_at_turn(connection, opening))
 
@@ -264,11 +289,13 @@ class SqliteStore:
         )
 
     async def queue_turn(self, user_id: str, session_id: str, *, lease: float) -> int | None:
-        return await self._lanes.write(lambda connection: turns.join_queue(connection, user_id, session_id, lease))
+        with self._changing(user_id, session_id):  # not the session, but what opening it says
+            return await self._lanes.write(lambda connection: turns.join_queue(connection, user_id, session_id, lease))
 
     async def renew_holds(self, holds: Sequence[tuple[str, Hold]], *, lease: float) -> None:
         """Holds end with their process: only tickets have a lease."""
         await self._lanes.keep()
+        self._look_around()
         tickets = [hold.ticket for _, hold in holds if hold.ticket is not None]
         if tickets:
             await self._lanes.write(lambda connection: turns.renew_tickets(connection, tickets, lease))
@@ -283,10 +310,15 @@ class SqliteStore:
         holds = self._lanes.holds
         try:
             check_turn(turn)
-            return await self._lanes.write(Together(turns.close_turns, turn))
+            first_seq = await self._lanes.write(Together(turns.close_turns, turn))
+        except BaseException:
+            self._known.forget(turn.entry.user_id, turn.entry.session_id or "")
+            raise
         finally:
             if turn.hold is not None:
                 holds.let_go(turn.hold.id)
+        self._known.grow(turn, first_seq)
+        return first_seq
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
         return await self._lanes.read(
@@ -300,8 +332,23 @@ class SqliteStore:
         if not self._lanes.is_keeper:
             return None
         found = await self._lanes.search(lambda connection: upkeep.list_candidates(connection, cleaning))
-        with self._lanes.holds.keeping([*found.due, *found.idle]) as free:
+        with self._lanes.holds.keeping([*found.due, *found.idle]) as free, self._changing():
             return await self._lanes.write(partial(upkeep.clean, cleaning=cleaning, candidates=found.among(free)))
+
+    @contextmanager
+    def _changing(self, *key: str) -> Iterator[None]:
+        """While a session, by user and id, or any is changed otherwise than by a turn."""
+        self._known.forget(*key)
+        try:
+            yield
+        finally:
+            self._known.forget(*key)
+
+    def _look_around(self) -> None:
+        """All is forgotten even if nobody came: so what presence.py does not see is not missed for long."""
+        if not self._lanes.is_alone:
+            self._lanes.holds.presence.look()
+        self._known.forget()
 
     async def add_audit(self, entry: AuditEntry) -> None:
         check_audit(entry)

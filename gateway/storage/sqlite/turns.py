@@ -8,7 +8,7 @@ import orjson
 
 from gateway.domain import LedgerEntry, Session
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
-from gateway.storage.rules import appending, most_messages, newest_messages, page, read_after
+from gateway.storage.rules import appending, most_messages, newest_messages, nothing_new, page, read_after
 from gateway.storage.sqlite import messages, sessions
 from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.queries import QUERIES, execute_rows
@@ -42,11 +42,7 @@ def glance_at_turn(connection: sqlite3.Connection, opening: TurnOpening) -> Open
     row = connection.execute(QUERIES["glance_at_session"], asked).fetchone()
     if row is None or row[-1]:
         return None
-    session = to_session(row)
-    after = read_after(opening, session)
-    if after < session.last_seq or session.archived_at is not None:
-        return None
-    return OpenedTurn(session, (), after)
+    return nothing_new(opening, to_session(row))
 
 
 def open_or_create(
