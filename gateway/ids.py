@@ -3,14 +3,17 @@
 import os
 import re
 import time
-from threading import Lock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
-_SHIFTS = range(120, -1, -10)
-_RANDOM_BYTES = 10  # of one identifier
-_STOCK = 400
+_SHIFTS = range(40, -1, -10)
 _FORM = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_OF_BYTES = bytes([ord(_ALPHABET[byte & 31]) for byte in range(256)])
+"""What each byte stands for: 256 is a whole multiple of 32, so that no character comes more often than another."""
+
+_RANDOM = 16  # characters of one identifier, 5 bits in each
+_STOCK = 256  # identifiers
 
 
 def is_id(text: str) -> bool:
@@ -18,39 +21,42 @@ def is_id(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
-class _Randomness:
-    """The operating system's random bytes, fetched for many identifiers at once.
+_stock: list[str] = []
+"""The random halves of identifiers to come, from the operating system, fetched for many at once.
 
-    A turn makes five. Each call would let go of the interpreter's lock, and wait for whoever has taken it meanwhile.
-    """
+A turn makes five. Each call of `os.urandom` would let go of the interpreter's lock, and wait for whoever has taken it
+meanwhile. It needs no lock of its own: `pop` and `extend` of a list are one step each, for threads and for `fork`.
+"""
 
-    def __init__(self) -> None:
-        self.renew()
+os.register_at_fork(after_in_child=_stock.clear)  # or two processes would give out the same
 
-    def renew(self) -> None:
-        self._lock = Lock()  # a new one: in a forked process nobody would ever let go of the old one
-        self._bytes = b""
-        self._next = 0
-
-    def take(self) -> int:
-        """80 bits that nobody else was given."""
-        with self._lock:
-            if self._next >= len(self._bytes):
-                self._bytes = os.urandom(_STOCK * _RANDOM_BYTES)
-                self._next = 0
-            start = self._next
-            self._next = end = start + _RANDOM_BYTES
-            return int.from_bytes(self._bytes[start:end])
-
-
-_randomness = _Randomness()
-os.register_at_fork(after_in_child=_randomness.renew)  # or two processes would give out the same
+_latest = (-1, "")
+"""A millisecond and its spelling: read and replaced as one, so that no thread sees half of it."""
 
 
 def ulid() -> str:
-    """26 characters: 48 bits of milliseconds since 1970, then 80 random bits."""
-    value = (time.time_ns() // 1_000_000) << 80 | _randomness.take()
-    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+    """26 characters: 48 bits of milliseconds since 1970, then 80 random bits.
+
+    Those of one millisecond are in no order.
+    """
+    global _latest  # noqa: PLW0603 - it only spares work
+    now = time.time_ns() // 1_000_000
+    then, spelling = _latest
+    if now != then:
+        spelling = "".join([_PAIRS[now >> shift & 1023] for shift in _SHIFTS])
+        _latest = now, spelling
+    try:
+        return spelling + _stock.pop()
+    except IndexError:
+        return spelling + _restock()
+
+
+def _restock() -> str:
+    """Fill up, and return one that nobody else is given."""
+    text = os.urandom(_STOCK * _RANDOM).translate(_OF_BYTES).decode()
+    first, *others = [text[start : start + _RANDOM] for start in range(0, len(text), _RANDOM)]
+    _stock.extend(others)
+    return first
 
 
 def new_session_id() -> str:
