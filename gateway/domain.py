@@ -5,10 +5,12 @@ A message's `body` is its wire form as JSON bytes: it is stored and sent on as i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from gateway.values import value
 
 MAX_HISTORY_MESSAGES = 1000
 """The most history messages that a session or a request may ask for."""
@@ -39,13 +41,13 @@ class Status(StrEnum):
 # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class User:
     id: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ApiKey:
     """A bearer credential of one user. `hash` is all that is kept of its secret."""
 
@@ -62,7 +64,7 @@ class ApiKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """Who is asking: the result of authenticating a request."""
 
@@ -75,7 +77,7 @@ class Caller:
 # ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Session:
     """A stored conversation. Counters are kept by the store as turns are closed, never computed by reading."""
 
@@ -112,7 +114,7 @@ class Session:
         return self.deleted_at is None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionChanges:
     """What an update sets; a field that is not in `fields` keeps its value."""
 
@@ -126,7 +128,7 @@ class SessionChanges:
     archived_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HistoryMessage:
     """A stored message as a window needs it."""
 
@@ -138,7 +140,7 @@ class HistoryMessage:
     status: Status = Status.COMPLETE
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewMessage:
     """A message about to be stored; the store gives it its `seq`."""
 
@@ -154,7 +156,7 @@ class NewMessage:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredMessage:
     """A message as the sessions API shows it."""
 
@@ -172,7 +174,7 @@ class StoredMessage:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SearchHit:
     """A message, or a session's title, in which every word of a query stands."""
 
@@ -192,7 +194,7 @@ class SearchHit:
 # ── what it cost ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -208,7 +210,7 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LedgerEntry:
     """One provider call."""
 
@@ -240,7 +242,7 @@ class LedgerEntry:
     history_trimmed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SessionStats:
     """What a session's turns came to. Latencies are the provider's, of turns that it answered."""
 
@@ -262,7 +264,7 @@ class SessionStats:
 # ── what was done ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuditEntry:
     """One operation on keys or stored data. Names ids only: nothing in it need ever be erased."""
 
@@ -282,7 +284,7 @@ class AuditEntry:
 # ── where it goes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prices:
     """US dollars a token."""
 
@@ -305,7 +307,7 @@ class Via(StrEnum):
     ECHO = "echo"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Timeouts:
     """Seconds. `read` is the longest silence, between two events of a stream too; `total` bounds the whole call."""
 
@@ -314,7 +316,7 @@ class Timeouts:
     total: float = 600.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deployment:
     """A model entry made concrete: everything about it that is the server's to say and never the client's."""
 

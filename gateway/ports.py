@@ -1,7 +1,6 @@
 """The two seams that have more than one implementation: where turns are kept, and who answers them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -20,6 +19,7 @@ from gateway.domain import (
     StoredMessage,
     User,
 )
+from gateway.values import value
 from gateway.wire.runs import Run
 
 T = TypeVar("T")
@@ -28,13 +28,13 @@ T = TypeVar("T")
 # ── the store ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page(Generic[T]):
     items: Sequence[T]
     has_more: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """A turn's claim on its session, which no other turn of any process may have at the same time.
 
@@ -47,7 +47,7 @@ class Hold:
     """Its place among those who wait for the session (`Store.queue_turn`); None if it did not have to."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnOpening:
     """What is asked of the store at the start of a turn.
 
@@ -67,7 +67,7 @@ class TurnOpening:
     """Seconds that the hold lasts unless it is renewed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenedTurn:
     """The session, and its newest injectable messages (`status` not failed) in the order of `seq`.
 
@@ -81,12 +81,12 @@ class OpenedTurn:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Locked:
     """The session is there, but another turn holds it, or came first."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClosedTurn:
     """Everything that a turn leaves behind. With `entry.session_id` None (stateless) only the ledger row is written.
 
@@ -102,7 +102,7 @@ class ClosedTurn:
     session_created_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Appending:
     """Messages that come without a provider's call: no ledger row is written. Otherwise as for ClosedTurn."""
 
@@ -116,7 +116,7 @@ class Appending:
     session_created_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cleaning:
     """What retention removes. None for a bound keeps everything."""
 
@@ -131,7 +131,7 @@ class Cleaning:
     """At most so many rows of each kind are removed in one call, so that nobody waits long for its transaction."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cleaned:
     """How many rows one call of `Store.clean` dealt with. A session counts when its last row has gone."""
 
@@ -327,7 +327,7 @@ class Store(Protocol):
 # ── the provider ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProviderCall:
     """One call of `/chat/completions`, ready to send.
 
@@ -342,7 +342,7 @@ class ProviderCall:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProviderReply:
     """A whole reply: the bytes for the client, and the same parsed. `headers` are those that may be passed on."""
 

@@ -5,14 +5,14 @@ message, and stays within the limits, save that tool results are never parted fr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gateway.errors import ContextLengthExceeded
 from gateway.history.exchanges import Exchange, Remembered, newest_first
 from gateway.history.mending import mend
+from gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Window:
     """The messages of one provider call, as wire JSON: pinned instructions, history, new ones."""
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from gateway.domain import ApiKey, AuditEntry, HistoryMessage, LedgerEntry, Session, SessionStats, Status, User
 from gateway.errors import session_archived
 from gateway.ports import Appending, ClosedTurn, OpenedTurn, Page, TurnOpening
 from gateway.storage.texts import check_json, check_texts
+from gateway.values import value
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def _limit(opening: TurnOpening, session: Session) -> int:
     return session.max_history_messages if opening.limit is None else opening.limit
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Growth:
     """By how much a turn makes the counters of its session grow."""
 

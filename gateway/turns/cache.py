@@ -6,17 +6,17 @@ cached one, so that turns of other processes are seen. It is bounded by the byte
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.history.exchanges import Remembered
 from gateway.ports import OpenedTurn
+from gateway.values import value
 
 _ENTRY_OVERHEAD = 400
 """Bytes that an entry costs beside its messages' bodies, and a message beside its body; measured roughly."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CachedWindow:
     """The newest injectable messages of a session: all of those with `floor < seq <= last_seq`.
 

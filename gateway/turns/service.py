@@ -22,6 +22,7 @@ from gateway.turns.closing import Closer, overhead_ms
 from gateway.turns.flights import Flight, Flights
 from gateway.turns.opening import Opener
 from gateway.turns.turn import Inbound, Outcome, Turn
+from gateway.values import value
 from gateway.wire import sse
 from gateway.wire.json import dump
 
@@ -37,7 +38,7 @@ class TurnReport:
     error: GatewayError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TurnReply:
     """What is left to send when the turn is stored: a whole reply, or the end of a streamed one."""
 

@@ -1,7 +1,7 @@
 """One turn on its way through the steps: what is known of it before the call, and how the call came out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +9,11 @@ from gateway.domain import Caller, Deployment, Session, Status, Usage
 from gateway.errors import GatewayError
 from gateway.ports import ProviderCall
 from gateway.turns.cache import CachedWindow
+from gateway.values import value
 from gateway.wire.chat import ChatRequest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Inbound:
     """A caller's request as it came in."""
 
@@ -23,7 +24,7 @@ class Inbound:
     """time.perf_counter() at the request's arrival."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class History:
     """What a session brings to the call, and what opening the turn found out about it."""
 
@@ -37,7 +38,7 @@ class History:
     """Tokens of each of the request's messages, instructions left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Turn:
     """A turn that is ready for its provider."""
 
@@ -56,7 +57,7 @@ class Turn:
         return self.inbound.request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """How the provider's call ended. Durations are milliseconds."""
 

@@ -6,11 +6,11 @@ half-done when it turns out wrong.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidRequest
 from gateway.ids import is_id
+from gateway.values import value
 from gateway.wire.json import dump
 
 OPENAI_PARAMS = frozenset(
@@ -37,7 +37,7 @@ _INSTRUCTIONS = frozenset({"system", "developer"})
 MOST_MESSAGES = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewChatMessage:
     """One message of a request: its wire form, parsed and as JSON bytes."""
 
@@ -50,7 +50,7 @@ class NewChatMessage:
         return self.role in _INSTRUCTIONS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChatRequest:
     model: str | None
     """None only where a session may name it."""
