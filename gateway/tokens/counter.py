@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from gateway.tokens.definitions import call_pieces
 from gateway.tokens.encodings import get_encoding
-from gateway.tokens.pieces import Pieces, message_pieces
+from gateway.tokens.pieces import Pieces, is_plain, message_pieces
 
 _ON_LOOP = 32 * 1024
 """Characters that are counted on the event loop: 5 ms at worst, a tenth of that for prose."""
@@ -23,6 +23,9 @@ Rust panic, and older releases take time that grows with the square of a word's 
 _WORD_GAP = re.compile(r"\S(?= \S)")
 """The end of a word before a single blank. No encoding has a token across it, so a cut here changes no count."""
 _GAP_SEARCH = 256
+
+_ROLES = ("user", "assistant", "system", "developer")
+"""Words that message after message repeats: each is encoded once."""
 
 
 class Encoder(Protocol):
@@ -37,6 +40,7 @@ class TokenCounter:
     def __init__(self, load: Callable[[str], Encoder] = get_encoding) -> None:
         self._load = load
         self._encoders: dict[str, Encoder] = {}
+        self._roles: dict[str, dict[str, int]] = {}
 
     def text(self, text: str, encoding: str) -> int:
         """Tokens of a text, in which the spelling of a special token is a text like any other.
@@ -59,12 +63,26 @@ class TokenCounter:
 
     async def messages(self, messages: Sequence[Mapping[str, Any]], encoding: str) -> list[int]:
         """`message` for each, off the event loop if they are long together."""
+        if len(messages) == 1 and (tokens := self._plain(messages[0], encoding)) is not None:
+            return [tokens]
         return await self._count_all([message_pieces(message) for message in messages], encoding)
 
     async def call_async(self, params: Mapping[str, Any], encoding: str) -> int:
         """`call`, off the event loop if the definitions are long."""
         [tokens] = await self._count_all([call_pieces(params, encoding)], encoding)
         return tokens
+
+    def _plain(self, message: Mapping[str, Any], encoding: str) -> int | None:
+        """`message` for a short text with a role, as most are, without taking it apart; None for any other.
+
+        None, too, while the encoding is not loaded.
+        """
+        role, text, roles = message.get("role"), message.get("content"), self._roles.get(encoding)
+        if not isinstance(role, str) or not isinstance(text, str) or roles is None or role not in roles:
+            return None
+        if len(text) > _SLICE or not is_plain(message):
+            return None
+        return roles[role] + len(self._encoders[encoding].encode_ordinary(text))
 
     async def _count_all(self, dissected: Sequence[Pieces], encoding: str) -> list[int]:
         if encoding in self._encoders and sum([pieces.size for pieces in dissected]) <= _ON_LOOP:
@@ -80,6 +98,7 @@ class TokenCounter:
     def _encoder(self, encoding: str) -> Encoder:
         if encoding not in self._encoders:
             self._encoders[encoding] = self._load(encoding)
+            self._roles[encoding] = {role: self._count(message_pieces({"role": role}), encoding) for role in _ROLES}
         return self._encoders[encoding]
 
 

@@ -12,8 +12,8 @@ import orjson
 
 from gateway.tokens.pieces import Pieces
 
-_PRIMING = 3
-"""Every reply is primed with <|start|>assistant<|message|>."""
+PRIMING = 3
+"""Every reply is primed with <|start|>assistant<|message|>: all that a call costs which defines nothing."""
 
 # The cookbook's names. A function starts with 7 tokens for the gpt-4o models, with 10 for gpt-4 and gpt-3.5-turbo.
 _FUNC_INIT = {"o200k_base": 7}
@@ -30,7 +30,7 @@ _FREE = frozenset({"type", "description", "enum", "required", "title", "strict",
 
 def call_pieces(params: Mapping[str, Any], encoding: str) -> Pieces:
     """Take apart `tools`, `functions` and `response_format` of a request, and add the priming of the reply."""
-    pieces = Pieces(fixed=_PRIMING)
+    pieces = Pieces(fixed=PRIMING)
     tools = [*_as_list(params.get("tools")), *_as_list(params.get("functions"))]
     for tool in tools:
         _add_tool(pieces, tool, _FUNC_INIT.get(encoding, _FUNC_INIT_BEFORE_4O))

@@ -18,6 +18,10 @@ _PER_TOOL_CALL = 8
 _TEXT_FIELDS = frozenset({"content", "text"})
 """Where a person's words are: they may well begin with "data:" and still are words."""
 
+_PLAIN_FIELDS = frozenset({"role", "content"})
+_NOTHING: tuple[object, ...] = (None, [])
+"""What providers put into fields of a reply that it does not need."""
+
 
 @dataclass(slots=True)
 class Pieces:
@@ -51,6 +55,13 @@ def message_pieces(message: Mapping[str, Any]) -> Pieces:
         elif isinstance(value, list):
             pending.extend((key, item) for item in value)
     return pieces
+
+
+def is_plain(message: Mapping[str, Any]) -> bool:
+    """True if a message whose `role` and `content` are texts has nothing else that costs tokens."""
+    if len(message) == 2:
+        return True
+    return not [name for name, value in message.items() if value not in _NOTHING and name not in _PLAIN_FIELDS]
 
 
 def _add_string(pieces: Pieces, key: str, value: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.tokens.counter import TokenCounter
+from gateway.tokens.definitions import PRIMING
 from gateway.wire.chat import NewChatMessage
 
 _LARGEST_REMEMBERED = 32 * 1024
@@ -33,6 +34,8 @@ class Estimator:
 
     async def bodies(self, bodies: Sequence[bytes], encoding: str) -> int:
         """Tokens of messages that are known as JSON, together."""
+        if not bodies:
+            return 0
         if all(len(body) <= _LARGEST_REMEMBERED for body in bodies):
             return sum([self._message(body, encoding) for body in bodies])
         return sum(await self.recount(bodies, encoding))
@@ -43,9 +46,9 @@ class Estimator:
 
     async def call(self, params: Mapping[str, Any], encoding: str) -> int:
         """Tokens of the call itself: its priming, tools and response format."""
-        described = {name: params[name] for name in _CALL_FIELDS if params.get(name)}
+        described = {name: value for name, value in params.items() if value and name in _CALL_FIELDS}
         if not described:
-            return self._call(b"{}", encoding)
+            return PRIMING
         body = orjson.dumps(described)
         if len(body) <= _LARGEST_REMEMBERED:
             return self._call(body, encoding)

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.tokens.counter import TokenCounter
@@ -151,16 +151,45 @@ def test_a_short_text_is_counted_as_tiktoken_does(text: str, encoding: str) -> N
     assert counter.text(text, encoding) == exact(text, encoding)
 
 
+values = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+nested = st.recursive(
+    values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8), inner, max_size=2)
+)
+wire_messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "developer", "tool", "villain"]) | nested},
+    optional={
+        "content": st.text(max_size=50) | nested,
+        "name": st.sampled_from(["", "ann"]),
+        "refusal": nested,
+        "tool_calls": nested,
+        "image_url": nested,
+    },
+)
+
+
+@settings(deadline=None)
+@example(user("Hi", image_url=""), O200K)
+@example(user("Hi", image_url={}), O200K)
+@example(user("Hi", tool_calls={}), O200K)
+@given(wire_messages, st.sampled_from(BUNDLED))
+async def test_a_message_alone_costs_what_it_costs_among_others(message: dict[str, Any], encoding: str) -> None:
+    """A plain one is counted without taking it apart."""
+    counter.text("", encoding)  # loads it
+    assert await counter.messages([message], encoding) == [counter.message(message, encoding)]
+
+
 # ── where it is done ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class FakeEncoder:
-    """One token a character; remembers in which threads it was asked."""
+    """One token a character; remembers what it was asked, and in which threads."""
 
     def __init__(self) -> None:
+        self.texts: list[str] = []
         self.threads: set[int] = set()
 
     def encode_ordinary(self, text: str) -> list[int]:
+        self.texts.append(text)
         self.threads.add(threading.get_ident())
         return [0] * len(text)
 
@@ -183,6 +212,17 @@ async def test_short_texts_are_counted_on_the_loop_and_long_ones_beside_it() -> 
     tools = [{"type": "function", "function": {"name": "f", "description": "x" * 40_000}}]
     assert await counting.call_async({"tools": tools}, "any") == counting.call({"tools": tools}, "any") > 40_000
     assert encoder.threads > here
+
+
+@pytest.mark.parametrize("message", [user("Hi"), {"role": "assistant", "content": "Hi", "refusal": None}])
+async def test_of_a_plain_message_only_the_text_is_encoded(message: dict[str, Any]) -> None:
+    encoder = FakeEncoder()
+    counting = TokenCounter(load=lambda _: encoder)
+    counting.text("load it", "any")
+
+    encoder.texts.clear()
+    assert await counting.messages([message], "any") == [3 + len(message["role"]) + 2]
+    assert encoder.texts == ["Hi"]
 
 
 async def test_an_encoding_is_loaded_beside_the_loop() -> None:
