@@ -64,8 +64,8 @@ class Response:
     async def read(self) -> bytes:
         """What is left of the body, to its end."""
         chunks = []
-        while chunk := await self.readany():
-            chunks.append(chunk)
+        while not self.at_eof():
+            chunks.append(await self.readany())
         return b"".join(chunks)
 
     def at_eof(self) -> bool:

@@ -23,8 +23,13 @@ def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
     Values that are not printable ASCII stay behind: not every server could send them on.
     """
-    lowered = ((name.lower(), value) for name, value in headers.items() if value.isascii() and value.isprintable())
-    return {name: value for name, value in lowered if name in _PASSED or name.startswith("x-ratelimit-")}
+    passed = {}
+    for name, value in headers.items():
+        lowered = name.lower()
+        is_known = lowered in _PASSED or lowered.startswith("x-ratelimit-")
+        if is_known and value.isascii() and value.isprintable():
+            passed[lowered] = value
+    return passed
 
 
 def error_from_answer(deployment: Deployment, status: int, body: bytes, headers: Mapping[str, str]) -> ProviderError:

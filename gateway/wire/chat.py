@@ -34,6 +34,7 @@ PASSED_PARAMS = OPENAI_PARAMS | SAMPLING_EXTRAS
 _OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "session_id", "max_history_messages"})
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
+_PLAIN_ROLES = ("user", "assistant", "system", "developer")  # not a set: what is compared may be a list
 MOST_MESSAGES = 2048
 
 
@@ -111,7 +112,7 @@ def parse_chat(data: dict[str, Any], *, header_session_id: str | None, max_histo
         instructions=instructions,
         messages=messages,
         params=params,
-        unlisted=frozenset(params.keys() - PASSED_PARAMS),
+        unlisted=frozenset([name for name in params if name not in PASSED_PARAMS]),
         stream=stream,
         include_usage=_include_usage(data.get("stream_options"), stream),
         max_history_messages=_integer(data, "max_history_messages", 0, max_history_limit),
@@ -124,7 +125,9 @@ def parse_messages(value: Any) -> tuple[Sequence[NewChatMessage], Sequence[NewCh
     Raises InvalidRequest with the `param` that is wrong.
     """
     messages = _messages(value)
-    head = next((i for i, message in enumerate(messages) if not message.is_instruction), len(messages))
+    head = 0
+    while head < len(messages) and messages[head].is_instruction:
+        head += 1
     return messages[:head], messages[head:]
 
 
@@ -166,7 +169,22 @@ def _messages(value: Any) -> list[NewChatMessage]:
 
 def parse_message(value: Any, index: int) -> NewChatMessage:
     """One message, the `index`th of its list. Raises InvalidRequest with the `param` that is wrong."""
-    param = f"messages[{index}]"
+    if not _is_plain(value):
+        _check_message(value, f"messages[{index}]")
+    return NewChatMessage(value["role"], value, dump(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """True for a message of text: all that `_check_message` would look at is right."""
+    return (
+        isinstance(value, dict)
+        and value.get("role") in _PLAIN_ROLES
+        and isinstance(value.get("content"), str)
+        and "tool_calls" not in value
+    )
+
+
+def _check_message(value: Any, param: str) -> None:
     if not isinstance(value, dict):
         raise _invalid(param, "expected an object with role and content", "invalid_type")
     role = value.get("role")
@@ -180,7 +198,6 @@ def parse_message(value: Any, index: int) -> NewChatMessage:
     if role == "tool" and not isinstance(value.get("tool_call_id"), str):
         raise _invalid(f"{param}.tool_call_id", "a tool message must name the call that it answers")
     _check_tool_calls(value.get("tool_calls"), f"{param}.tool_calls")
-    return NewChatMessage(role, value, dump(value))
 
 
 def _check_parts(content: Any, param: str) -> None:

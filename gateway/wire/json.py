@@ -19,7 +19,7 @@ _MOST_CONTAINERS = 250_000
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """The request body as a dict. Raises InvalidRequest for anything that is not a JSON object."""
-    if body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS:
+    if len(body) > _MOST_CONTAINERS and body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS:
         raise InvalidRequest(
             f"The request body holds more than {_MOST_CONTAINERS} objects and arrays.", code="invalid_json"
         )

@@ -210,9 +210,10 @@ def reply_finish_reason(data: Mapping[str, Any]) -> str | None:
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     choices = data.get("choices")
-    if not isinstance(choices, list):
-        return None
-    return next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), None)
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and not choice.get("index"):
+            return choice
+    return None
 
 
 def storable(message: Mapping[str, Any]) -> dict[str, Any]:

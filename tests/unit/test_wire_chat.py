@@ -197,6 +197,7 @@ def test_messages_are_an_array_with_a_message(messages: object) -> None:
         ({"role": "assistant", "tool_calls": {}}, ".tool_calls", "invalid_type"),
         ({"role": "assistant", "tool_calls": [{"id": "a"}, {}]}, ".tool_calls[1].id", "invalid_type"),
         ({"role": "assistant", "tool_calls": ["a"]}, ".tool_calls[0].id", "invalid_type"),
+        ({"role": "assistant", "content": "Hi", "tool_calls": {}}, ".tool_calls", "invalid_type"),
     ],
 )
 def test_a_wrong_message_is_named_by_its_place(message: object, param: str, code: str) -> None:
@@ -330,7 +331,7 @@ def test_arbitrary_json_is_taken_whole_or_refused_by_name(data: dict[str, Any], 
         taken = [*result.instructions, *result.messages]
         assert [message.data for message in taken] == data["messages"]
         assert [orjson.loads(message.body) for message in taken] == data["messages"]
-        assert result.answers <= {message.data.get("tool_call_id") for message in result.messages}
+        assert result.answers <= {message.data["tool_call_id"] for message in result.messages if message.role == "tool"}
 
 
 def outcome(data: dict[str, Any], header: str | None) -> ChatRequest | InvalidRequest:
