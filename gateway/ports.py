@@ -331,9 +331,10 @@ class Store(Protocol):
 class ProviderCall:
     """One call of `/chat/completions`, ready to send.
 
-    `messages` is the whole window, each message as wire JSON. `params` are the other fields of the request that passed
-    the allow-list: never `model`, `messages`, `stream` or `stream_options`, which the adapter sets itself (a stream
-    always asks for usage).
+    `messages` is the whole window in fragments of a JSON array, to be joined by commas: each is the wire JSON of one or
+    more messages, with commas between them (`wire.json.parse_array` reads them). `params` are the other fields of the
+    request that passed the allow-list: never `model`, `messages`, `stream` or `stream_options`, which the adapter sets
+    itself (a stream always asks for usage).
     """
 
     deployment: Deployment

@@ -4,12 +4,15 @@ Invariant: the body of a Remembered is a message that a provider takes, and diff
 those would be refused: half a tool call, the sound of a spoken reply, audio that the provider has forgotten.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.domain import HistoryMessage, Status
+from gateway.domain import HistoryMessage, NewMessage, Status
+from gateway.wire.json import parse_array
 
 _CALL_FIELDS = ("tool_calls", "function_call")
 
@@ -18,10 +21,7 @@ _SIGNS_OF_NOTHING = (b'"content":null', b'"content":""', b'"content":[]')
 
 
 class Remembered(NamedTuple):
-    """What a window needs of one stored message, derived once.
-
-    A tuple, because thousands are cached and the garbage collector goes through everything else again and again.
-    """
+    """What a window needs of one stored message, derived once."""
 
     seq: int
     role: str
@@ -39,51 +39,99 @@ class Remembered(NamedTuple):
     """The wire JSON to send from then on; None if nothing of the message is left."""
 
 
-class Exchange(NamedTuple):
-    """From one user message up to the next: the unit that goes into a window whole or not at all."""
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """From one user message up to the next: the unit that goes into a window whole or not at all.
 
-    messages: Sequence[Remembered]
+    As a rule its messages are one run of bytes, `body`, and `messages` is empty. Where they may yet have to be sent
+    otherwise than as they are (tool calls and their answers, audio that the provider will forget), `messages` holds
+    them one by one, and `body` is empty.
+    """
+
+    first_seq: int
+    """Of the user's message."""
+    count: int
+    """How many messages it has."""
     tokens: int
+    encoding: str | None
+    """What `tokens` were counted with; None if that differs between its messages."""
+    body: bytes
+    """The wire JSON of the messages, with commas between them."""
+    messages: tuple[Remembered, ...] = ()
+
+    @property
+    def expires_at(self) -> float:
+        """When the provider forgets the first of its audio, in seconds since 1970; infinite if there is none."""
+        return min((message.expires_at for message in self.messages if message.expires_at is not None), default=inf)
+
+    def parsed(self) -> list[dict[str, Any]]:
+        return parse_array([message.body for message in self.messages] or [self.body])
+
+    def renewed(self, now: float) -> "Exchange":
+        """The exchange as it is to be sent at `now`: audio that has expired since it was remembered is a transcript."""
+        if now < self.expires_at:
+            return self
+        return exchange_of([aged for message in self.messages if (aged := _aged(message, now)) is not None])
+
+    def recounted(self, tokens: Sequence[int], encoding: str) -> "Exchange":
+        """The exchange with other tokens, given for each of its messages."""
+        messages = tuple(
+            message._replace(tokens=count, encoding=encoding)
+            for message, count in zip(self.messages, tokens, strict=False)  # there are none where `body` is all of them
+        )
+        return replace(self, tokens=sum(tokens), encoding=encoding, messages=messages)
+
+    def continued(self, more: Sequence[Remembered]) -> "Exchange | None":
+        """The exchange with these messages after its own, none of them a user's.
+
+        None if they have to be kept one by one and its own were not: then it has to be read again.
+        """
+        if self.messages:
+            return exchange_of([*self.messages, *more])
+        if any(_must_be_kept(message) for message in more):
+            return None
+        return Exchange(
+            self.first_seq,
+            self.count + len(more),
+            self.tokens + sum(message.tokens for message in more),
+            self.encoding if all(message.encoding == self.encoding for message in more) else None,
+            b",".join([self.body, *[message.body for message in more]]),
+        )
 
 
 # ── one message ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def remember(message: HistoryMessage, *, now: float) -> Remembered | None:
-    """Make a stored message ready to be sent again; None if nothing of it can be.
+    """`remember_as` for a message that was read."""
+    return remember_as(message, message.seq, message.status, now=now)
+
+
+def remember_as(message: HistoryMessage | NewMessage, seq: int, status: Status, *, now: float) -> Remembered | None:
+    """Make a message that is stored with this `seq` and `status` ready to be sent again; None if nothing of it can be.
 
     An empty reply cannot. Else the body goes back byte for byte, but for three kinds of reply: one that was cut off
     loses its tool calls, which may be half; audio goes back as its id, which is all that OpenAI takes; and as its
     transcript once `now` (seconds since 1970) has passed the audio's `expires_at`. `tokens` stay those of the stored
     message.
     """
-    if message.status is Status.FAILED:
+    if status is Status.FAILED:
         return None
-    kept = Remembered(message.seq, message.role, message.body, message.tokens, message.encoding)
+    kept = Remembered(seq, message.role, message.body, message.tokens, message.encoding)
     if message.role == "tool":
         return kept._replace(answers=_string(_parse(message.body).get("tool_call_id")))
     if message.role != "assistant":
         return kept
-    if message.status is Status.INCOMPLETE:
+    if status is Status.INCOMPLETE:
         return _incomplete(kept)
     # Bytes are searched before any parsing: most replies are plain text. A hit inside a text only costs the parsing.
-    if any(sign in message.body for sign in _SIGNS_OF_NOTHING) and not _says_anything(_parse(message.body)):
+    if [True for sign in _SIGNS_OF_NOTHING if sign in message.body] and not _says_anything(_parse(message.body)):
         return None
     if b'"tool_calls"' in message.body:
         kept = kept._replace(calls=_call_ids(_parse(message.body)))
     if b'"audio"' in message.body:
         return _aged(_spoken(kept), now)
     return kept
-
-
-def renew(messages: Sequence[Remembered], now: float) -> Sequence[Remembered]:
-    """The messages as they are to be sent at `now`, for those that were remembered a while ago.
-
-    The very same sequence, unless some audio has expired since.
-    """
-    if not [True for message in messages if message.expires_at is not None and now >= message.expires_at]:
-        return messages
-    return [aged for message in messages if (aged := _aged(message, now)) is not None]
 
 
 def without_calls(message: Remembered) -> Remembered | None:
@@ -173,14 +221,35 @@ def _parse(body: bytes) -> dict[str, Any]:
 # ── exchanges ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def newest_first(messages: Sequence[Remembered]) -> Iterator[Exchange]:
-    """The exchanges of a history, newest first, each found only when asked for.
+def group(messages: Sequence[Remembered]) -> tuple[Sequence[Remembered], tuple[Exchange, ...]]:
+    """The messages before the first user's, which belong to no exchange, and the exchanges of the rest, in order."""
+    starts = [index for index, message in enumerate(messages) if message.role == "user"]
+    if not starts:
+        return messages, ()
+    if starts == [0]:  # as a rule: what a turn has added
+        return (), (exchange_of(messages),)
+    ends = [*starts[1:], len(messages)]
+    exchanges = [exchange_of(messages[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return messages[: starts[0]], tuple(exchanges)
 
-    Messages before the first user's belong to none.
-    """
-    end = len(messages)
-    for start in range(end - 1, -1, -1):
-        if messages[start].role == "user":
-            exchange = messages[start:end]
-            yield Exchange(exchange, sum([message.tokens for message in exchange]))
-            end = start
+
+def exchange_of(messages: Sequence[Remembered]) -> Exchange:
+    """The exchange of these messages, the first of which is the user's."""
+    first, bodies = messages[0], []
+    encoding: str | None = first.encoding
+    tokens, is_one_run = 0, True
+    for message in messages:  # one pass: every turn makes an exchange
+        tokens += message.tokens
+        bodies.append(message.body)
+        if message.encoding != first.encoding:
+            encoding = None
+        if _must_be_kept(message):
+            is_one_run = False
+    if is_one_run:
+        return Exchange(first.seq, len(bodies), tokens, encoding, b",".join(bodies))
+    return Exchange(first.seq, len(bodies), tokens, encoding, b"", tuple(messages))
+
+
+def _must_be_kept(message: Remembered) -> bool:
+    """True if what is sent of the message may change with the next request, or with time."""
+    return bool(message.calls) or message.role == "tool" or message.expires_at is not None

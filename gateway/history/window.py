@@ -7,16 +7,19 @@ message, and stays within the limits, save that tool results are never parted fr
 from collections.abc import Sequence
 
 from gateway.errors import ContextLengthExceeded
-from gateway.history.exchanges import Exchange, Remembered, newest_first
+from gateway.history.exchanges import Exchange
 from gateway.history.mending import mend
 from gateway.values import value
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 @value
 class Window:
-    """The messages of one provider call, as wire JSON: pinned instructions, history, new ones."""
+    """The messages of one provider call: pinned instructions, history, new ones."""
 
     messages: tuple[bytes, ...]
+    """Fragments of a JSON array, to be joined by commas: an exchange of the history is one, whatever its length."""
     history_messages: int
     history_tokens: int
 
@@ -24,7 +27,7 @@ class Window:
 def fit(
     *,
     instructions: Sequence[bytes],
-    history: Sequence[Remembered],
+    history: Sequence[Exchange],
     new: Sequence[bytes],
     answers: frozenset[str],
     max_messages: int,
@@ -32,39 +35,40 @@ def fit(
 ) -> Window:
     """Choose the history for one call, and put the window together.
 
-    `history` is ascending by `seq`; it need not reach back to the session's first message, and is mended here.
+    `history` is ascending by `seq`; it need not reach back to the session's first exchange, and is mended here.
     `answers` are the ids of the tool calls that `new` begins by answering: their exchange goes in whatever
-    `max_messages` says. `budget` is the tokens that history may take. Only as many messages are looked at as are
-    taken, and one exchange more.
+    `max_messages` says. `budget` is the tokens that history may take. Only as many exchanges are looked at as are
+    taken, and one more.
 
     Raises ContextLengthExceeded if the exchange that `answers` belong to does not fit the budget.
     """
-    taken: list[Exchange] = []
+    taken: list[bytes] = []
     count = tokens = 0
-    has_tools = bool([True for message in history if message.calls or message.role == "tool"])
-    for found in newest_first(history):
-        is_newest = not taken
-        exchange = _mended(found, answers if is_newest else frozenset()) if has_tools else found
-        fits = tokens + exchange.tokens <= budget
-        is_required = is_newest and bool(answers)
-        if is_required and not fits:
-            raise _too_long(exchange.tokens, budget)
-        length = len(exchange.messages)
-        if not fits or (count + length > max_messages and not is_required):
+    for exchange in reversed(history):
+        body, length, cost = exchange.body, exchange.count, exchange.tokens
+        if exchange.messages:
+            body, length, cost = _mended(exchange, answers)
+        if answers:  # they belong to the newest exchange, so that it is required
+            if cost > budget:
+                raise _too_long(cost, budget)
+            answers = _NOTHING
+        elif tokens + cost > budget or count + length > max_messages:
             break
-        taken.append(exchange)
+        taken.append(body)
         count += length
-        tokens += exchange.tokens
-    injected = [message.body for exchange in reversed(taken) for message in exchange.messages]
-    return Window((*instructions, *injected, *new), count, tokens)
+        tokens += cost
+    taken.reverse()
+    return Window((*instructions, *taken, *new), count, tokens)
 
 
-def _mended(exchange: Exchange, answers: frozenset[str]) -> Exchange:
-    """Calls and their answers never lie in two exchanges, so that each can be mended by itself."""
+def _mended(exchange: Exchange, answers: frozenset[str]) -> tuple[bytes, int, int]:
+    """What is sent of an exchange, with its number of messages and its tokens.
+
+    Calls and their answers never lie in two exchanges, so that each can be mended by itself.
+    """
     messages = mend(exchange.messages, answers)
-    if messages is exchange.messages:
-        return exchange
-    return Exchange(messages, sum(message.tokens for message in messages))
+    body = b",".join([message.body for message in messages])
+    return body, len(messages), sum([message.tokens for message in messages])
 
 
 def _too_long(tokens: int, budget: int) -> ContextLengthExceeded:

@@ -125,14 +125,14 @@ def _head(upstream: _Upstream, call: ProviderCall, body: bytes, *, stream: bool)
 
 
 def _body(call: ProviderCall, *, stream: bool) -> bytes:
-    body: dict[str, Any] = {
-        **call.params,
-        "model": call.deployment.model,
-        "messages": [orjson.Fragment(message) for message in call.messages],
-    }
+    """The request's JSON, with the messages last: a long window is copied once, by the join, and never read."""
+    fields: dict[str, Any] = {**call.params, "model": call.deployment.model}
     if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return orjson.dumps(body)
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+    pieces = [*call.messages]
+    pieces[0] = b'%b,"messages":[%b' % (orjson.dumps(fields)[:-1], pieces[0])
+    pieces[-1] += b"]}"
+    return b",".join(pieces)
 
 
 def _parsed(deployment: Deployment, body: bytes) -> Any:

@@ -11,6 +11,7 @@ import orjson
 
 from gateway.ids import ulid
 from gateway.ports import ProviderCall, ProviderReply
+from gateway.wire.json import parse_array
 from gateway.wire.runs import Run, read
 
 _INSTRUCTIONS = frozenset({"system", "developer"})
@@ -44,7 +45,7 @@ class EchoProvider:
         """Nothing is held open."""
 
     def _answer(self, call: ProviderCall) -> tuple[str, dict[str, int] | None]:
-        messages = [orjson.loads(message) for message in call.messages]
+        messages = parse_array(call.messages)
         text = _say(messages)
         if self._count is None:
             return text, None

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.domain import Deployment
 from gateway.errors import InvalidRequest
 from gateway.ports import ProviderCall
+from gateway.wire.json import parse_array
 
 _NEEDS_NO_SUPPORT = {"n": 1, "logprobs": False, "store": False, "presence_penalty": 0, "frequency_penalty": 0}
 """Parameters that say nothing at this value: SDKs send them, and litellm would refuse them for lack of support."""
@@ -39,7 +38,7 @@ class Support:
 def arguments(call: ProviderCall, support: Support, *, timeout: Any, stream: bool) -> dict[str, Any]:
     """Raises InvalidRequest, with the `param`, for what cannot be passed on."""
     deployment = call.deployment
-    messages = [orjson.loads(message) for message in call.messages]
+    messages = parse_array(call.messages)
     _check_parts(messages, deployment, support)
     given: dict[str, Any] = {
         **_params(call.params, deployment, support),

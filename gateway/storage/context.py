@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from gateway.errors import ContextLengthExceeded
-from gateway.history.exchanges import Remembered, newest_first, remember
+from gateway.history.exchanges import Exchange, Remembered, group, remember
 from gateway.history.window import fit
 from gateway.ports import OpenedTurn
 from gateway.tokens.counter import TokenCounter
+from gateway.wire.json import parse_array
 
 
 async def recent_context(
@@ -19,8 +20,9 @@ async def recent_context(
     """Raises ContextLengthExceeded if the instructions, and an exchange that waits for its reply, do not fit."""
     instructions = opened.session.instructions
     fixed = sum(await _count(instructions, counter, encoding))
-    history = await _remembered(opened, counter, encoding)
-    waiting = _waiting(history)
+    messages = await _remembered(opened, counter, encoding)
+    _, history = group(messages)
+    waiting = _waiting(messages, history)
     window = fit(
         instructions=instructions,
         history=history,
@@ -35,7 +37,7 @@ async def recent_context(
             "for its reply has to be sent with them. Allow more tokens, or shorten the messages.",
             param="max_tokens",
         )
-    return [orjson.loads(body) for body in window.messages]
+    return parse_array(window.messages)
 
 
 async def _remembered(opened: OpenedTurn, counter: TokenCounter, encoding: str) -> Sequence[Remembered]:
@@ -54,7 +56,6 @@ async def _count(bodies: Sequence[bytes], counter: TokenCounter, encoding: str) 
     return await counter.messages([orjson.loads(body) for body in bodies], encoding)
 
 
-def _waiting(history: Sequence[Remembered]) -> int:
+def _waiting(messages: Sequence[Remembered], history: Sequence[Exchange]) -> int:
     """How many messages there are in the newest exchange, if its last one is for the model to answer; else 0."""
-    newest = next(newest_first(history), None)
-    return 0 if newest is None or newest.messages[-1].role == "assistant" else len(newest.messages)
+    return 0 if not history or messages[-1].role == "assistant" else history[-1].count

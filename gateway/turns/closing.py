@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.domain import HistoryMessage, LedgerEntry, NewMessage, Status, Usage
-from gateway.history.exchanges import remember
+from gateway.domain import LedgerEntry, NewMessage, Status, Usage
+from gateway.history.exchanges import remember_as
 from gateway.ids import new_message_id
 from gateway.ports import ClosedTurn, Store
 from gateway.tokens.calibration import Calibration
@@ -34,7 +34,7 @@ class Closer:
         usage = await self._usage(turn, outcome, reply_tokens)
         messages = _messages(turn, outcome, reply, reply_tokens) if turn.history is not None else []
         entry = _entry(turn, outcome, usage)
-        instructions = tuple(message.body for message in turn.request.instructions)
+        instructions = tuple([message.body for message in turn.request.instructions])
         pinned = instructions if instructions and outcome.status is not Status.FAILED else None
         hold = None if claim is None else claim.hold
         created_at = None if turn.history is None else turn.history.session.created_at
@@ -58,8 +58,9 @@ class Closer:
         encoding = turn.deployment.encoding
         prompt = turn.prompt_estimate
         if prompt is None:
+            sent = [message.body for message in (*turn.request.instructions, *turn.request.messages)]
             call = await self._estimator.call(turn.request.params, encoding)
-            prompt = call + await self._estimator.bodies(turn.call.messages, encoding)
+            prompt = call + await self._estimator.bodies(sent, encoding)
         completion = reply_tokens
         if completion is None:
             completion = await self._estimator.message(outcome.message, encoding)
@@ -70,23 +71,22 @@ class Closer:
     ) -> None:
         """Keep the window that the next turn will want, if nobody else has written to the session meanwhile."""
         known, session = history.known, history.session
+        key = (session.user_id, session.id)
         if first_seq is None or (messages and first_seq != known.last_seq + 1):
-            self._cache.drop((session.user_id, session.id))
+            self._cache.drop(key)
             return
         now = time.time()
         new = [
             kept
             for seq, message in enumerate(messages, first_seq)
-            if (
-                kept := remember(
-                    HistoryMessage(seq, message.role, message.body, message.tokens, message.encoding, status), now=now
-                )
-            )
+            if (kept := remember_as(message, seq, status, now=now)) is not None
         ]
         last_seq = known.last_seq + len(messages)
-        self._cache.put(
-            (session.user_id, session.id), known.appended(new, last_seq).trimmed(session.max_history_messages)
-        )
+        grown = known.appended(new, last_seq)
+        if grown is None:
+            self._cache.drop(key)
+        else:
+            self._cache.put(key, grown.trimmed(session.max_history_messages))
 
 
 def _messages(

@@ -38,11 +38,11 @@ class Estimator:
             return 0
         if all(len(body) <= _LARGEST_REMEMBERED for body in bodies):
             return sum([self._message(body, encoding) for body in bodies])
-        return sum(await self.recount(bodies, encoding))
+        return sum(await self.recount([orjson.loads(body) for body in bodies], encoding))
 
-    async def recount(self, bodies: Sequence[bytes], encoding: str) -> list[int]:
+    async def recount(self, messages: Sequence[Mapping[str, Any]], encoding: str) -> list[int]:
         """Tokens of each message, none of them remembered; many are counted off the event loop."""
-        return await self._counter.messages([orjson.loads(body) for body in bodies], encoding)
+        return await self._counter.messages(messages, encoding)
 
     async def call(self, params: Mapping[str, Any], encoding: str) -> int:
         """Tokens of the call itself: its priming, tools and response format."""

@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from gateway.domain import Caller, Deployment, Session
 from gateway.errors import ContextLengthExceeded, InvalidRequest, session_archived, session_not_found
-from gateway.history.exchanges import remember, renew
+from gateway.history.exchanges import Remembered, remember
 from gateway.history.window import Window, fit
 from gateway.ids import new_turn_id
 from gateway.ports import Locked, OpenedTurn, ProviderCall, Store, TurnOpening
 from gateway.providers.models import Models
 from gateway.settings import SessionSettings
 from gateway.tokens.calibration import Calibration
-from gateway.turns.cache import CachedWindow, WindowCache, merge
+from gateway.turns.cache import CachedWindow, WindowCache, merge, read_anew
 from gateway.turns.claims import Claim
 from gateway.turns.estimate import Estimator
 from gateway.turns.turn import History, Inbound, Turn
@@ -55,7 +55,7 @@ class Opener:
         session, known = opened
         if deployment is None:
             deployment = self._resolve(request, _session_model(session))
-        known = await self._counted_alike(known, deployment.encoding)
+        known = await self._counted_alike(known.renewed(time.time()), deployment.encoding)
         history, window, estimate = await self._window(request, session, known, deployment)
         return _turn(inbound, deployment, window.messages, history, estimate)
 
@@ -74,14 +74,15 @@ class Opener:
         if opened is None:
             return None
         limit = _limit(request, opened.session)
-        known = _known(cached, opened, limit)
+        known = merge(cached, opened, _remembered(opened), limit)
         is_same = cached is None or cached.created_at == opened.session.created_at
-        if not (is_same and known.covers(limit)):
-            # Another session of that id, or more history is asked for than when these messages were cached: read anew.
+        if known is None or not (is_same and known.covers(limit)):
+            # Another session of that id; or more history is asked for than when these messages were cached; or what came
+            # after them does not go with them: read anew.
             opened = await self._ask_store(request, claim, caller, None)
             if opened is None:
                 return None
-            known = _known(None, opened, limit)
+            known = read_anew(opened, _remembered(opened), limit)
         return opened.session, known
 
     async def _ask_store(
@@ -140,7 +141,7 @@ class Opener:
         )
         window = fit(
             instructions=instructions,
-            history=renew(known.messages, time.time()),
+            history=known.exchanges,
             new=[message.body for message in request.messages],
             answers=request.answers,
             max_messages=_limit(request, session),
@@ -178,15 +179,17 @@ class Opener:
 
     async def _counted_alike(self, known: CachedWindow, encoding: str) -> CachedWindow:
         """What is known, with tokens in this encoding: recounted, and from then on cached so, if the model changed."""
-        stale = [message.body for message in known.messages if message.encoding != encoding]
-        if not stale:
+        if known.encoding == encoding or not known.exchanges:
             return known
-        counts = iter(await self._estimator.recount(stale, encoding))
-        recounted = [
-            message if message.encoding == encoding else message._replace(tokens=next(counts), encoding=encoding)
-            for message in known.messages
-        ]
-        return replace(known, messages=tuple(recounted))
+        stale = [exchange for exchange in known.exchanges if exchange.encoding != encoding]
+        messages = [message for exchange in stale for message in exchange.parsed()]
+        counts = iter(await self._estimator.recount(messages, encoding))
+        return known.exchanged(
+            exchange
+            if exchange.encoding == encoding
+            else exchange.recounted(list(islice(counts, exchange.count)), encoding)
+            for exchange in known.exchanges
+        )
 
 
 def _turn(
@@ -207,10 +210,11 @@ def _turn(
     )
 
 
-def _known(cached: CachedWindow | None, opened: OpenedTurn, limit: int) -> CachedWindow:
+def _remembered(opened: OpenedTurn) -> list[Remembered]:
+    if not opened.messages:  # the rule: all of them are cached
+        return []
     now = time.time()
-    read = [kept for message in opened.messages if (kept := remember(message, now=now)) is not None]
-    return merge(cached, opened, read, limit)
+    return [kept for message in opened.messages if (kept := remember(message, now=now)) is not None]
 
 
 def _limit(request: ChatRequest, session: Session) -> int:

@@ -4,6 +4,7 @@ orjson refuses NaN, infinities and lone surrogates; so does every store behind u
 request is where to say it. Nesting is refused where orjson could read but not write it again.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -35,6 +36,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if is_too_deep(body, value):
         raise InvalidRequest(f"The request body is nested deeper than {_DEEPEST} levels.", code="invalid_json")
     return value
+
+
+def parse_array(fragments: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The objects of an array that is given in pieces, each of them one or more objects with commas between."""
+    objects: list[dict[str, Any]] = orjson.loads(b"[%b]" % b",".join(fragments))
+    return objects
 
 
 def dump(value: Any) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,6 +114,18 @@ async def test_messages_arrive_as_they_were_sent(
     if via is Via.LITELLM:
         messages[2] = {name: value for name, value in messages[2].items() if value is not None}
     assert stub.requests[0].body["messages"] == messages
+
+
+async def test_several_messages_may_come_in_one_piece(provider: Provider, stub: OpenAIStub, target: Deployment) -> None:
+    words = ["Be brief.", "Hello?", "Hello.", "Well?"]
+    messages = [
+        {"role": role, "content": text}
+        for role, text in zip(("system", "user", "assistant", "user"), words, strict=True)
+    ]
+    first, *rest = call(target, *messages).messages
+    for pieces in ([first, *rest], [first, b",".join(rest)], [b",".join([first, *rest])]):
+        await provider.complete(replace(call(target), messages=pieces))
+        assert stub.requests[-1].body["messages"] == messages
 
 
 async def test_developer_messages(provider: Provider, via: Via, stub: OpenAIStub, target: Deployment) -> None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from gateway.domain import HistoryMessage, Status
-from gateway.history.exchanges import Remembered, newest_first, remember, renew, without_calls
+from gateway.history.exchanges import Exchange, Remembered, exchange_of, group, remember, without_calls
 from tests.unit.histories import asks, call, says, sent, tells, user
 
 NOW = 1_700_000_000.0
@@ -118,12 +118,13 @@ def test_audio_that_expires_while_it_is_remembered_is_renewed() -> None:
     assert spoken is not None
     assert mute is not None
     assert plain is not None
-    messages = [plain, spoken, mute]
-    assert renew(messages, NOW + 9) is messages
-    first, second = renew(messages, NOW + 10)
-    assert first is plain
-    assert sent(second) == {"role": "assistant", "content": "Hello."}
-    assert renew([first, second], NOW + 99) == [first, second]
+    exchange = exchange_of([user(1), plain, spoken, mute])
+    assert exchange.expires_at == NOW + 10
+    assert exchange.renewed(NOW + 9) is exchange
+    later = exchange.renewed(NOW + 10)
+    assert later.parsed()[1:] == [sent(plain), {"role": "assistant", "content": "Hello."}]
+    assert (later.count, later.tokens, later.messages) == (3, 32, ())
+    assert later.renewed(NOW + 99) is later
 
 
 def test_without_its_calls_a_message_keeps_its_sound_or_its_text() -> None:
@@ -133,8 +134,8 @@ def test_without_its_calls_a_message_keeps_its_sound_or_its_text() -> None:
     assert sent(spoken) == {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
     assert spoken is not None
     assert spoken.calls == ()
-    [later] = renew([spoken], NOW + 10)
-    assert sent(later) == {"role": "assistant", "content": "Hello."}
+    later = exchange_of([user(1), spoken]).renewed(NOW + 10)
+    assert later.parsed()[1] == {"role": "assistant", "content": "Hello."}
 
 
 def test_without_its_calls_nothing_may_be_left() -> None:
@@ -153,14 +154,64 @@ def test_a_text_about_audio_is_no_audio() -> None:
 
 def test_an_exchange_goes_from_one_user_message_up_to_the_next() -> None:
     history = [says(), tells("x"), user(3), asks("a"), tells("a"), says(), user(7), user(8), says()]
-    exchanges = list(newest_first(history))[::-1]
-    assert [list(exchange.messages) for exchange in exchanges] == [history[2:6], history[6:7], history[7:]]
-    assert [(len(exchange.messages), exchange.tokens) for exchange in exchanges] == [(4, 42), (1, 10), (2, 15)]
+    strays, exchanges = group(history)
+    assert list(strays) == history[:2]
+    assert [exchange.parsed() for exchange in exchanges] == [
+        [sent(message) for message in each] for each in (history[2:6], history[6:7], history[7:])
+    ]
+    assert [(each.first_seq, each.count, each.tokens) for each in exchanges] == [(3, 4, 42), (7, 1, 10), (8, 2, 15)]
 
 
 @pytest.mark.parametrize("history", [[], [says()], [says(), tells("a")]])
 def test_without_a_user_there_is_no_exchange(history: list[Remembered]) -> None:
-    assert list(newest_first(history))[::-1] == []
+    assert group(history) == (history, ())
+
+
+def test_an_exchange_is_one_run_of_the_bytes_of_its_messages() -> None:
+    spaced = Remembered(2, "assistant", b'{"role": "assistant",  "content": "Hi"}', 5, "o200k_base")
+    exchange = exchange_of([user(1), spaced])
+    assert exchange == Exchange(1, 2, 15, "o200k_base", b"%b,%b" % (user(1).body, spaced.body))
+
+
+def test_what_may_be_sent_otherwise_is_kept_message_by_message() -> None:
+    spoken = remember(stored("assistant", content=None, audio=AUDIO), now=NOW)
+    assert spoken is not None
+    for part in (asks("a"), tells("a"), tells(None), spoken):
+        exchange = exchange_of([user(1), says(), part])
+        assert (exchange.messages, exchange.body) == ((user(1), says(), part), b"")
+
+
+def in_other(message: Remembered) -> Remembered:
+    return message._replace(encoding="cl100k_base")
+
+
+def test_tokens_of_two_encodings_are_of_none() -> None:
+    assert exchange_of([user(1), in_other(says())]).encoding is None
+    assert exchange_of([in_other(user(1)), in_other(says())]).encoding == "cl100k_base"
+
+
+@pytest.mark.parametrize("reply", [says(), asks("a")])
+def test_a_recounted_exchange_is_otherwise_the_same(reply: Remembered) -> None:
+    recounted = exchange_of([user(1), in_other(reply)]).recounted([3, 4], "p50k_base")
+    counted = [message._replace(tokens=tokens, encoding="p50k_base") for message, tokens in ((user(1), 3), (reply, 4))]
+    assert recounted == exchange_of(counted)
+
+
+@pytest.mark.parametrize(
+    ("messages", "more"),
+    [
+        ([user(1)], [says(), says("Still here?")]),
+        ([user(1), says()], [in_other(says())]),
+        ([user(1), asks("a")], [tells("a"), says()]),
+    ],
+)
+def test_an_exchange_goes_on_as_if_it_had_been_read_at_once(messages: list[Remembered], more: list[Remembered]) -> None:
+    assert exchange_of(messages).continued(more) == exchange_of([*messages, *more])
+
+
+@pytest.mark.parametrize("late", [asks("a"), tells("a")])
+def test_one_run_of_bytes_cannot_be_taken_apart_again(late: Remembered) -> None:
+    assert exchange_of([user(1), says()]).continued([says(), late]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Windows: whole exchanges, newest first, within both limits; and no history that a provider would refuse."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ContextLengthExceeded
-from gateway.history.exchanges import Remembered, newest_first
+from gateway.history.exchanges import Exchange, Remembered, group
 from gateway.history.mending import mend
 from gateway.history.window import Window, fit
+from gateway.wire.json import parse_array
 
 SYSTEM = b'{"role":"system","content":"Be brief."}'
 NEW = b'{"role":"user","content":"And now?"}'
@@ -36,10 +39,15 @@ def talk(turns: int, tokens: int = 10) -> list[Remembered]:
 def fitted(
     history: list[Remembered], *, max_messages: int = 100, budget: int = 10_000, answers: frozenset[str] = frozenset()
 ) -> Window:
+    """The window of these messages, with its fragments taken apart again."""
     new = [RESULT] if answers else [NEW]
-    return fit(
-        instructions=[SYSTEM], history=history, new=new, answers=answers, max_messages=max_messages, budget=budget
+    _, exchanges = group(history)
+    window = fit(
+        instructions=[SYSTEM], history=exchanges, new=new, answers=answers, max_messages=max_messages, budget=budget
     )
+    apart = tuple(orjson.dumps(each) for each in parse_array(window.messages))
+    assert b",".join(apart) == b",".join(window.messages)
+    return replace(window, messages=apart)
 
 
 def bodies(messages: list[Remembered]) -> tuple[bytes, ...]:
@@ -67,6 +75,14 @@ def test_as_many_whole_exchanges_as_the_budget_allows(budget: int, taken: int) -
 def test_an_exchange_that_does_not_fit_ends_the_window_even_if_an_older_one_would() -> None:
     history = [*talk(1), message(3, "user", 500), message(4, "assistant"), message(5, "user"), message(6, "assistant")]
     assert fitted(history, budget=100).messages == (SYSTEM, *bodies(history[4:]), NEW)
+
+
+def test_each_exchange_is_one_fragment() -> None:
+    history = [*talk(1), message(3, "user"), message(4, "assistant", calls=("a",)), message(5, "tool", answers="a")]
+    window = fit(
+        instructions=[SYSTEM], history=group(history)[1], new=[NEW], answers=frozenset(), max_messages=9, budget=99
+    )
+    assert window.messages == (SYSTEM, b",".join(bodies(history[:2])), b",".join(bodies(history[2:])), NEW)
 
 
 def test_messages_before_the_first_user_are_not_injected() -> None:
@@ -104,15 +120,17 @@ def test_calls_that_nobody_answers_are_not_sent_and_not_counted() -> None:
 
 
 def test_only_what_is_taken_is_looked_at() -> None:
-    class Counting(list[Remembered]):
+    class Counting(list[Exchange]):
         looked = 0
 
-        def __getitem__(self, index: Any) -> Any:
-            Counting.looked += 1
-            return super().__getitem__(index)
+        def __reversed__(self) -> Iterator[Exchange]:
+            for exchange in super().__reversed__():
+                Counting.looked += 1
+                yield exchange
 
-    fitted(Counting(talk(10_000)), max_messages=20)
-    assert Counting.looked < 50
+    history = Counting(group(talk(10_000))[1])
+    fit(instructions=[], history=history, new=[NEW], answers=frozenset(), max_messages=20, budget=10_000)
+    assert Counting.looked == 11
 
 
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,9 +179,9 @@ def test_a_window_holds_the_longest_run_of_newest_exchanges_within_both_limits(
     assert count <= max_messages
     assert window.history_tokens <= max(0, budget)
     assert not suffix or suffix[0].role == "user"
-    if older := list(newest_first(history[: len(history) - count]))[::-1]:
+    if older := group(history[: len(history) - count])[1]:
         newest = older[-1]
-        assert count + len(newest.messages) > max_messages or window.history_tokens + newest.tokens > budget
+        assert count + newest.count > max_messages or window.history_tokens + newest.tokens > budget
 
 
 @given(any_history, any_count, any_budget)
@@ -177,8 +195,29 @@ def test_no_window_parts_a_call_from_its_answers(history: list[Remembered], max_
 @given(any_history, st.sets(_ids, min_size=1).map(frozenset))
 def test_a_required_exchange_is_in(history: list[Remembered], answers: frozenset[str]) -> None:
     window = fitted(history, max_messages=0, answers=answers)
-    exchanges = list(newest_first(history))[::-1]
-    assert window.history_messages == (len(mend(exchanges[-1].messages, answers)) if exchanges else 0)
+    exchanges = in_exchanges(history)
+    assert window.history_messages == (len(mend(exchanges[-1], answers)) if exchanges else 0)
+
+
+@given(any_history, any_count, any_budget, st.just(frozenset[str]()) | st.sets(_ids, min_size=1).map(frozenset))
+def test_a_window_is_what_its_description_says(
+    history: list[Remembered], max_messages: int, budget: int, answers: frozenset[str]
+) -> None:
+    """Message by message, with nothing grouped, joined or left out beforehand."""
+    taken: list[Remembered] = []
+    for index, exchange in enumerate(reversed(in_exchanges(history))):
+        required = answers if index == 0 else frozenset()
+        wider = [*mend(exchange, required), *taken]
+        if required and tokens_of(wider) > budget:
+            with pytest.raises(ContextLengthExceeded):
+                fitted(history, max_messages=max_messages, budget=budget, answers=answers)
+            return
+        if not required and (len(wider) > max_messages or tokens_of(wider) > budget):
+            break
+        taken = wider
+    window = fitted(history, max_messages=max_messages, budget=budget, answers=answers)
+    new = RESULT if answers else NEW
+    assert window == Window((SYSTEM, *bodies(taken), new), len(taken), tokens_of(taken))
 
 
 @given(whole_histories())
@@ -193,6 +232,20 @@ def test_mending_is_finished_at_once_and_keeps_order_and_users(history: list[Rem
     assert_acceptable(bodies(list(mended)))
     assert [item.seq for item in mended] == sorted(item.seq for item in mended)
     assert [item for item in mended if item.role == "user"] == [item for item in history if item.role == "user"]
+
+
+def in_exchanges(history: list[Remembered]) -> list[list[Remembered]]:
+    exchanges: list[list[Remembered]] = []
+    for item in history:
+        if item.role == "user":
+            exchanges.append([item])
+        elif exchanges:
+            exchanges[-1].append(item)
+    return exchanges
+
+
+def tokens_of(messages: Sequence[Remembered]) -> int:
+    return sum(item.tokens for item in messages)
 
 
 def assert_acceptable(messages: tuple[bytes, ...]) -> None:

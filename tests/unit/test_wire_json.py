@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
-from gateway.wire.json import dump, parse_object
+from gateway.wire.json import dump, parse_array, parse_object
 from tests.unit.json_values import json_objects
 
 
@@ -82,3 +82,8 @@ def test_many_brackets_side_by_side_are_no_nesting() -> None:
 def test_a_body_of_nothing_but_brackets_is_refused_before_it_is_read() -> None:
     with pytest.raises(InvalidRequest, match="more than 250000 objects and arrays"):
         parse_object(b'{"a":[' + b"[]," * 250_000 + b"[]]}")
+
+
+def test_pieces_of_an_array_are_read_as_one() -> None:
+    assert parse_array([b'{"a":1}', b'{"b":2}, {"c":3}']) == [{"a": 1}, {"b": 2}, {"c": 3}]
+    assert parse_array([]) == []
