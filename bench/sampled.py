@@ -48,10 +48,12 @@ class Step(StrEnum):
 RULES = (
     ("gateway.api.middleware", "RequestLog.__call__.<locals>", Step.HTTP),
     ("gateway.api.middleware", "RequestLog", Step.LOG),
+    ("gateway.api.middleware", "_fields", Step.LOG),
     ("gateway.api.middleware", "Authentication", Step.AUTHENTICATE),
     ("gateway.api.chat", "StreamingClient", Step.HTTP),
     ("gateway.api.chat", "ChatCompletions._land", Step.CLAIM),
     ("gateway.api.chat", "_note", Step.LOG),
+    ("gateway.api.watching", "", Step.CLAIM),
     ("gateway.api.chat", "", Step.PARSE),
     ("gateway.api", "", Step.HTTP),
     ("gateway.app", "App.__call__", Step.HTTP),

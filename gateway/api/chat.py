@@ -1,8 +1,7 @@
 """POST /v1/chat/completions, as a plain ASGI application: it must see its client leave while the turn goes on."""
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -10,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.body import read_body
 from gateway.api.context import RequestContext, context_of, header
 from gateway.api.responses import raw_headers, send_json
+from gateway.api.watching import Watch, Watches
 from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.errors import ClientDisconnected, GatewayError, InternalError, InvalidRequest
 from gateway.storage.texts import has_nul
@@ -30,12 +30,11 @@ _STREAM_HEADERS = raw_headers(
     }
 )
 
-_UNWATCHED = 0.05
-"""Seconds before it is watched whether the client leaves. Replies that come sooner are spared a task that waits."""
-
 
 class StreamingClient:
     """The client of a streamed reply: is sent an event stream through ASGI, and nothing once it has left."""
+
+    __slots__ = ("_send", "gone", "started")
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -61,6 +60,7 @@ class ChatCompletions:
         self._turns = turns
         self._max_body_bytes = max_body_bytes
         self._cancel_on_disconnect = cancel_on_disconnect
+        self._watches = Watches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
@@ -69,7 +69,8 @@ class ChatCompletions:
             data, header_session_id=header(scope, b"x-session-id"), max_history_limit=MAX_HISTORY_MESSAGES
         )
         _check_metadata(request)
-        context.facts.update(model=request.model, session=request.session_id, stream=request.stream)
+        facts = context.facts
+        facts["model"], facts["session"], facts["stream"] = request.model, request.session_id, request.stream
         client, report = StreamingClient(send), TurnReport()
         flight = self._turns.start(Inbound(request, context.caller, context.id, context.started), client, report)
         try:
@@ -87,26 +88,17 @@ class ChatCompletions:
 
     async def _land(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> TurnReply:
         """Wait for the turn; should the client leave first, have the turn cut short, or let it end unheard."""
-        watch: asyncio.Task[None] | None = None
-
-        def start_watching() -> None:
-            nonlocal watch
-            watch = watch or asyncio.create_task(self._watch(flight, client, receive))
-
-        flight.on_delay = start_watching
-        timer = asyncio.get_running_loop().call_later(_UNWATCHED, start_watching)
+        watch = Watch(receive, partial(self._leave, flight, client))
+        flight.on_delay = watch.start
+        self._watches.add(watch)
         try:
-            # Shielded: should the server cancel this request, the turn still has to be stored.
-            return await asyncio.shield(flight.task)
+            # Should the server cancel this request, the turn still has to be stored.
+            return await flight.landed()
         finally:
             flight.on_delay = None  # which refers to the flight: a circle would be left to the garbage collector
-            timer.cancel()
-            if watch is not None:
-                watch.cancel()
+            self._watches.remove(watch)
 
-    async def _watch(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self, flight: Flight[TurnReply], client: StreamingClient) -> None:
         client.gone = True
         if self._cancel_on_disconnect:
             flight.interrupt(ClientDisconnected())
@@ -132,22 +124,21 @@ def _last_event(exc: Exception, context: RequestContext) -> bytes:
 
 def _note(context: RequestContext, report: TurnReport) -> None:
     """The turn's part of the log line."""
-    facts: dict[str, Any] = context.facts
-    if report.turn is not None:
-        deployment = report.turn.deployment
-        facts.update(turn=report.turn.id, model=deployment.name, provider=deployment.provider, via=str(deployment.via))
-    if report.outcome is not None:
-        outcome = report.outcome
-        facts.update(outcome=str(outcome.status), latency_ms=round(outcome.provider_ms, 2))
+    facts = context.facts
+    if (turn := report.turn) is not None:
+        deployment = turn.deployment
+        facts["turn"], facts["model"] = turn.id, deployment.name
+        facts["provider"], facts["via"] = deployment.provider, deployment.via
+    if (outcome := report.outcome) is not None:
+        facts["outcome"] = outcome.status
+        facts["latency_ms"] = round(outcome.provider_ms, 2)
         if outcome.ttft_ms is not None:
             facts["ttft_ms"] = round(outcome.ttft_ms, 2)
     if report.error is not None:
         facts["error"] = report.error.code or report.error.type
     if (entry := report.entry) is not None:
-        facts.update(
-            prompt_tokens=entry.usage.prompt_tokens,
-            completion_tokens=entry.usage.completion_tokens,
-            history_messages=entry.history_messages,
-            history_tokens=entry.history_tokens,
-            overhead_ms=round(entry.overhead_ms or 0.0, 2),
-        )
+        facts["prompt_tokens"] = entry.usage.prompt_tokens
+        facts["completion_tokens"] = entry.usage.completion_tokens
+        facts["history_messages"] = entry.history_messages
+        facts["history_tokens"] = entry.history_tokens
+        facts["overhead_ms"] = round(entry.overhead_ms or 0.0, 2)

@@ -22,6 +22,8 @@ class RequestContext:
     """time.perf_counter() at the request's arrival."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the log line says beside the request's own line. Never content, never a key."""
+    status: int | None = None
+    """The response's; None until it begins."""
     _caller: Caller | None = None
 
     @property

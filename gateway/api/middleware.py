@@ -4,13 +4,14 @@ Pure ASGI, for HTTP alone: app.App lets nothing else through.
 """
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.api.context import context_of, header, new_context
+from gateway.api.context import RequestContext, context_of, header, new_context
 from gateway.api.responses import error_response
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import mask_keys
@@ -30,31 +31,22 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._log = log.bind()  # what `log` puts together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = new_context(scope)
-        status = 500
 
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                status = message["status"]
+                context.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", context.id.encode())]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         finally:
             if scope["path"] not in PUBLIC:  # probes come every few seconds, and say nothing
-                fields: dict[str, Any] = {
-                    "request_id": context.id,
-                    "method": scope["method"],
-                    "path": mask_keys(scope["path"]),
-                    "status": status,
-                    **{name: value for name, value in context.facts.items() if value is not None},
-                    "duration_ms": round((time.perf_counter() - context.started) * 1000, 2),
-                }
-                log.info("request", **fields)
+                self._log.info("request", fields=_fields(scope, context))
 
 
 class ErrorResponses:
@@ -64,19 +56,13 @@ class ErrorResponses:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, send)
         except Exception as exc:  # whatever it is, the client gets OpenAI's shape
             error = _as_gateway_error(exc, scope)
-            context_of(scope).facts["error"] = error.code or error.type
-            if begun:
+            context = context_of(scope)
+            context.facts["error"] = error.code or error.type
+            if context.status is not None:
                 raise
             await error_response(error)(scope, receive, send)
 
@@ -96,6 +82,21 @@ class Authentication:
             if (path == _ADMIN or path.startswith(_ADMIN + "/")) and KeyScope.ADMIN not in caller.scopes:
                 raise PermissionDenied("This route needs a key with the admin scope.")
         await self._app(scope, receive, send)
+
+
+def _fields(scope: Scope, context: RequestContext) -> dict[str, Any]:
+    """What the request's line says of it."""
+    facts = context.facts
+    if None in facts.values():
+        facts = {name: value for name, value in facts.items() if value is not None}
+    return {
+        "request_id": context.id,
+        "method": scope["method"],
+        "path": mask_keys(scope["path"]),
+        "status": 500 if context.status is None else context.status,
+        **facts,
+        "duration_ms": round((time.perf_counter() - context.started) * 1000, 2),
+    }
 
 
 def _as_gateway_error(exc: Exception, scope: Scope) -> GatewayError:

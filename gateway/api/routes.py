@@ -166,8 +166,8 @@ def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp
     # A path without parameters is found by its name: trying one pattern after another costs as much as parsing.
     named = {path: app for path, app in apps.items() if "{" not in path}
 
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        await named.get(scope["path"], router)(scope, receive, send)
+    def route(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return named.get(scope["path"], router)(scope, receive, send)
 
     return route
 
@@ -180,11 +180,11 @@ class _Methods:
         if "GET" in self._apps:
             self._apps["HEAD"] = self._apps["GET"]  # the server leaves the body out
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._apps.get(scope["method"])
         if app is None:
             raise HTTPException(405, headers={"allow": ", ".join(self._apps)})
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 def _as_app(handler: Handler | ChatCompletions) -> ASGIApp:

@@ -8,10 +8,11 @@ through, it lapses, because this process no longer renews it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import count
+from types import TracebackType
+from typing import Any, Self
 
 from gateway.errors import Conflict, StorageUnavailable
 from gateway.ids import ulid
@@ -26,16 +27,32 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.05
 class Claim:
     """A turn's claim on its session. `hold` is what to tell the store when the turn is opened and when it is closed."""
 
-    def __init__(self, key: Key, queue: Queue, place: Place, flight: Flight[Any], deadline: float) -> None:
+    __slots__ = ("_claims", "deadline", "flight", "hold", "is_held", "key", "pause", "place", "queue")
+
+    queue: Queue
+    place: Place
+
+    def __init__(self, claims: "Claims", key: Key, flight: Flight[Any], hold: Hold, deadline: float) -> None:
+        self._claims = claims
         self.key = key
-        self.queue = queue
-        self.place = place
         self.flight = flight
+        self.hold = hold
         self.deadline = deadline
         self.pause = _FIRST_PAUSE
-        self.hold = Hold(ulid())
         self.is_held = False
         """Whether the store may hold the session for this turn: true as soon as it was asked to."""
+
+    # Methods and no generator, which costs as much as all that happens when nobody else wants the session.
+    async def __aenter__(self) -> Self:
+        self._claims.join(self)
+        if not self.place.is_first:
+            await self._claims.wait_in_line(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._claims.leave(self)
 
     def settle(self) -> None:
         """The turn is closed, and the store has let go of everything."""
@@ -61,6 +78,8 @@ class Claims:
         self._timeout = timeout
         self._lease = lease
         self._queues = SessionQueues()
+        self._name = ulid()
+        self._numbers = count(1)
         self._claims: set[Claim] = set()
         self._releases: set[asyncio.Task[None]] = set()
 
@@ -69,33 +88,39 @@ class Claims:
         held = [(claim.key[1], claim.hold) for claim in self._claims if claim.is_held or claim.hold.ticket is not None]
         return held + [(key[1], _waiting(ticket)) for key, queue in self._queues.items() for ticket in queue.tickets]
 
-    @asynccontextmanager
-    async def claim(self, flight: Flight[Any], user_id: str, session_id: str) -> AsyncIterator[Claim]:
-        """Enter when all earlier turns of this process on the session are done.
+    def claim(self, flight: Flight[Any], user_id: str, session_id: str) -> Claim:
+        """Entered (`async with`) when all earlier turns of this process on the session are done.
 
-        Raises Conflict (`session_locked`) when that takes longer than the timeout, the flight's reason when it is
-        interrupted meanwhile, StorageUnavailable.
+        Entering raises Conflict (`session_locked`) when that takes longer than the timeout, the flight's reason when it
+        is interrupted meanwhile, StorageUnavailable.
         """
-        key = (user_id, session_id)
-        queue, place = self._queues.join(key)
-        claim = Claim(key, queue, place, flight, asyncio.get_running_loop().time() + self._timeout)
+        hold = Hold(f"{self._name}-{next(self._numbers)}")  # a request's id would not do: callers may choose it
+        return Claim(self, (user_id, session_id), flight, hold, asyncio.get_running_loop().time() + self._timeout)
+
+    def join(self, claim: Claim) -> None:
+        """Take the last place on the session."""
+        claim.queue, claim.place = self._queues.join(claim.key)
         self._claims.add(claim)
+
+    async def wait_in_line(self, claim: Claim) -> None:
+        """Return when all turns of this process that came before have left; leave if that fails. Raises as `claim`."""
         has_ticket = False
         try:
-            if not place.is_first:
-                has_ticket = await self._take_ticket(claim)
-                await self._wait(claim, place.reach)
-            if queue.tickets:
-                claim.hold = replace(claim.hold, ticket=queue.lowest(None))
-            has_ticket = False
-            yield claim
-        finally:
-            self._claims.discard(claim)
-            if has_ticket and (ticket := queue.give_back(place)) is not None:
-                self._release(session_id, _waiting(ticket))
-            if claim.is_held or claim.hold.ticket is not None:
-                self._release(session_id, claim.hold)
-            self._queues.leave(key, place)
+            has_ticket = await self._take_ticket(claim)
+            await self._wait(claim, claim.place.reach)
+        except BaseException:
+            if has_ticket and (ticket := claim.queue.give_back(claim.place)) is not None:
+                self._release(claim.key[1], _waiting(ticket))
+            self.leave(claim)
+            raise
+        claim.hold = replace(claim.hold, ticket=claim.queue.lowest(None))
+
+    def leave(self, claim: Claim) -> None:
+        """Make way for the next turn, and have the store let go of what it may still hold for this one."""
+        self._claims.discard(claim)
+        if claim.is_held or claim.hold.ticket is not None:
+            self._release(claim.key[1], claim.hold)
+        self._queues.leave(claim.key, claim.place)
 
     async def wait_longer(self, claim: Claim) -> None:
         """The store answered that the session is locked: wait a while before it is asked again. Raises as `claim`."""

@@ -28,14 +28,41 @@ class Interrupted(Exception):
 class Flight(Generic[T]):
     """One turn and its task."""
 
+    __slots__ = ("_flights", "_landing", "is_waiting", "on_delay", "reason", "task")
+
     task: asyncio.Task[T]
 
-    def __init__(self) -> None:
+    def __init__(self, flights: "set[Flight[Any]]") -> None:
+        """`flights`: those of the process, which it is in while it lasts."""
         self.reason: GatewayError | None = None
         """Why it is, or will be, cut short."""
         self.is_waiting = False
         self.on_delay: Callable[[], None] | None = None
         """Is told that the turn has to wait before it can begin; perhaps more than once."""
+        self._flights = flights
+        self._landing: asyncio.Future[None] | None = None
+
+    def start(self, run: "Callable[[Flight[T]], Coroutine[object, object, T]]") -> None:
+        self.task = asyncio.create_task(run(self))
+        self.task.add_done_callback(self._land)
+        self._flights.add(self)
+
+    async def landed(self) -> T:
+        """The turn's result, or what it raised, for the one who waits for it. Cancelling the wait leaves it alone."""
+        # asyncio.shield does the same, by way of three more callbacks.
+        if not self.task.done():
+            self._landing = asyncio.get_running_loop().create_future()
+            await self._landing
+        return self.task.result()
+
+    def _land(self, task: asyncio.Task[T]) -> None:
+        self._flights.discard(self)
+        if self._landing is None:
+            return
+        if not self._landing.done():
+            self._landing.set_result(None)
+        elif not task.cancelled():
+            task.exception()  # nobody waits any more: asyncio is not to complain that nobody has seen it
 
     def interrupt(self, reason: GatewayError) -> None:
         """End the turn's wait, now or when it next begins one. The first reason counts."""
@@ -94,10 +121,8 @@ class Flights:
         """Start a turn. Raises ShuttingDown once `drain` was called."""
         if self._stopping:
             raise ShuttingDown
-        flight: Flight[T] = Flight()
-        flight.task = asyncio.create_task(run(flight))
-        self._flights.add(flight)
-        flight.task.add_done_callback(lambda _: self._flights.discard(flight))
+        flight: Flight[T] = Flight(self._flights)
+        flight.start(run)
         return flight
 
     async def drain(self, seconds: float) -> None:

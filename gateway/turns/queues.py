@@ -2,9 +2,7 @@
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 
 class Place:
@@ -30,7 +28,6 @@ class Place:
             self._reached.set_result(None)
 
 
-@dataclass(slots=True)
 class Queue:
     """The turns of this process on one session, and the store's tickets that were taken for them.
 
@@ -38,9 +35,12 @@ class Queue:
     could wait for the ticket of one that waits for it.
     """
 
-    places: deque[Place] = field(default_factory=deque)
-    tickets: list[int] = field(default_factory=list)
-    """Those that no turn goes by yet: a heap."""
+    __slots__ = ("places", "tickets")
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self.tickets: list[int] = []
+        """Those that no turn goes by yet: a heap."""
 
     def add(self, ticket: int) -> None:
         heapq.heappush(self.tickets, ticket)
@@ -74,7 +74,9 @@ class SessionQueues:
 
     def join(self, key: Key) -> tuple[Queue, Place]:
         """Take the last place. Not a coroutine: turns are in order from the moment that they join."""
-        queue = self._queues.setdefault(key, Queue())
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = Queue()
         place = Place(is_first=not queue.places)
         queue.places.append(place)
         return queue, place

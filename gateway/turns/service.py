@@ -9,9 +9,9 @@
 It runs in a task of its own (turns/flights.py), so that a client that hangs up cannot cancel the write.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from gateway.domain import LedgerEntry, Via
 from gateway.errors import GatewayError
@@ -22,7 +22,6 @@ from gateway.turns.closing import Closer, overhead_ms
 from gateway.turns.flights import Flight, Flights
 from gateway.turns.opening import Opener
 from gateway.turns.turn import Inbound, Outcome, Turn
-from gateway.values import value
 from gateway.wire import sse
 from gateway.wire.json import dump
 
@@ -38,12 +37,12 @@ class TurnReport:
     error: GatewayError | None = None
 
 
-@value
-class TurnReply:
+class TurnReply(NamedTuple):
     """What is left to send when the turn is stored: a whole reply, or the end of a streamed one."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
+    """None for a streamed one, whose head has gone."""
 
 
 class TurnService:
@@ -64,12 +63,14 @@ class TurnService:
 
     def start(self, inbound: Inbound, client: Client, report: TurnReport) -> Flight[TurnReply]:
         """Begin the turn. Raises ShuttingDown."""
-        return self._flights.launch(lambda flight: self._run(flight, inbound, client, report))
-
-    async def _run(self, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport) -> TurnReply:
         session_id = inbound.request.session_id
         if session_id is None:
-            return await self._take_turn(flight, inbound, client, report, None)
+            return self._flights.launch(lambda flight: self._take_turn(flight, inbound, client, report, None))
+        return self._flights.launch(lambda flight: self._take_turn_in(session_id, flight, inbound, client, report))
+
+    async def _take_turn_in(
+        self, session_id: str, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport
+    ) -> TurnReply:
         async with self._claims.claim(flight, inbound.caller.user_id, session_id) as claim:
             return await self._take_turn(flight, inbound, client, report, claim)
 
@@ -91,7 +92,7 @@ class TurnService:
         if report.error is not None:
             return _refused(outcome, report.error)
         if outcome.body is None:
-            return TurnReply(sse.event(sse.DONE))
+            return TurnReply(sse.event(sse.DONE), {})
         return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
 
     async def _open(self, inbound: Inbound, claim: Claim | None) -> Turn:
@@ -100,11 +101,11 @@ class TurnService:
             await self._claims.wait_longer(claim)
         return turn
 
-    async def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Outcome:
+    def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Awaitable[Outcome]:
         provider = self._providers[turn.deployment.via]
         if not turn.request.stream:
-            return await call_whole(provider, turn.call, flight)
-        return await call_streamed(
+            return call_whole(provider, turn.call, flight)
+        return call_streamed(
             provider,
             turn.call,
             flight,
@@ -118,7 +119,7 @@ def _refused(outcome: Outcome, error: GatewayError) -> TurnReply:
     """An error is the response while there is none yet; in a stream it is its last event, and no [DONE] follows."""
     if not outcome.streaming:
         raise error
-    return TurnReply(sse.event(dump(error.body())))
+    return TurnReply(sse.event(dump(error.body())), {})
 
 
 def _headers(turn: Turn, outcome: Outcome | None = None) -> dict[str, str]:

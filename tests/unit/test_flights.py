@@ -1,6 +1,7 @@
 """A turn's wait can be ended; its writing cannot, and its task is as good as new afterwards."""
 
 import asyncio
+import gc
 from contextlib import suppress
 
 import pytest
@@ -56,6 +57,54 @@ async def test_an_error_of_the_turn_is_that_of_its_task() -> None:
 
     with pytest.raises(ValueError, match="mine"):
         await Flights().launch(fail).task
+
+
+# ── waiting for one ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_whoever_waits_for_a_turn_gets_its_result_during_it_and_after_it() -> None:
+    probe = Probe()
+    flight = Flights().launch(probe.run)
+    waiting = asyncio.create_task(flight.landed())
+    await probe.begun.wait()
+    probe.go_on()
+    assert await waiting == "stored"
+    assert await flight.landed() == "stored"
+
+
+async def test_whoever_waits_for_a_turn_that_was_cancelled_is_told() -> None:
+    probe = Probe()
+    flight = Flights().launch(probe.run)
+    waiting = asyncio.create_task(flight.landed())
+    await asyncio.sleep(0)
+    flight.task.cancel()  # before it has run at all
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+
+
+async def test_cancelling_the_wait_leaves_the_turn_alone_and_its_error_unheard() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    may_fail = asyncio.Event()
+
+    async def fail(_: Flight[str]) -> str:
+        await may_fail.wait()
+        raise ValueError("mine")
+
+    flights = Flights()
+    flight = flights.launch(fail)
+    waiting = asyncio.create_task(flight.landed())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert not flight.task.done()
+    may_fail.set()
+    await asyncio.wait([flight.task])
+    assert len(flights) == 0
+    del flight, waiting
+    gc.collect()
+    assert complaints == []
 
 
 # ── interrupting ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,9 +2,11 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import orjson
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 PROGRAM = """
     import logging
@@ -23,6 +26,7 @@ PROGRAM = """
     log = structlog.stdlib.get_logger("gateway")
     log.debug("a detail")
     log.info("request", path="/v1", status=200, at={{1: b"x"}}.get(2), kind=LoggingSettings)
+    log.info("gathered", own=1, fields={{"path": "/v2", "status": 201}})
     log.error("broken", exc_info=ValueError("inside"))
     logging.getLogger("uvicorn.error").info("Started on %s", "8000")
     for name in ("databases", "databases.core", "LiteLLM", "aiosqlite", "httpx"):
@@ -76,12 +80,28 @@ def test_a_value_that_json_does_not_know_is_written_as_text(lines: list[dict[str
 
 
 def test_an_exception_is_in_its_line(lines: list[dict[str, Any]]) -> None:
-    assert lines[1]["event"] == "broken"
-    assert "ValueError: inside" in lines[1]["exception"]
+    assert lines[2]["event"] == "broken"
+    assert "ValueError: inside" in lines[2]["exception"]
+
+
+def test_the_keys_of_a_line_stand_in_order(lines: list[dict[str, Any]]) -> None:
+    assert list(lines[0]) == ["path", "status", "at", "kind", "event", "level", "timestamp"]
+    assert list(lines[2]) == ["event", "level", "timestamp", "exception"]
+
+
+def test_fields_that_are_given_as_one_are_the_lines_own(lines: list[dict[str, Any]]) -> None:
+    assert list(lines[1]) == ["path", "status", "own", "event", "level", "timestamp"]
+    assert (lines[1]["path"], lines[1]["status"], lines[1]["event"]) == ("/v2", 201, "gathered")
+
+
+def test_times_are_utc_to_the_microsecond(lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", line["timestamp"])
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(line["timestamp"])) < timedelta(hours=1)
 
 
 def test_lines_of_libraries_have_the_same_form(lines: list[dict[str, Any]]) -> None:
-    started = lines[2]
+    started = lines[3]
     assert (started["event"], started["level"]) == ("Started on 8000", "info")
     assert started.keys() == {"event", "level", "timestamp"}
 
@@ -121,5 +141,6 @@ def test_an_exception_is_told_without_the_values_around_it() -> None:
 def test_on_a_terminal_lines_are_for_people() -> None:
     text = run_on_terminal()
     assert "request" in text
+    assert "status=201" in ANSI.sub("", text)
     assert "Started on 8000" in text
     assert not text.startswith("{")
