@@ -244,7 +244,11 @@ class Store(Protocol):
         """
 
     async def session_stats(self, user_id: str, session_id: str) -> SessionStats | None:
-        """None where `get_session` would say None."""
+        """None where `get_session` would say None.
+
+        Counts the turns of the ledger that left messages in the session. Whether it counts those that left none too,
+        failed ones whose request had nothing but instructions, is up to the store.
+        """
 
     # messages
     async def list_messages(

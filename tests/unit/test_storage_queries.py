@@ -61,7 +61,8 @@ async def plan(store: SqliteStore, name: str) -> str:
         ("list_ledger", "SEARCH turns USING INDEX turns_by_user (user_id=?)"),
         ("read_messages", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=? AND seq>?)"),
         ("scan_sessions", "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (id>?)"),
-        ("sum_turns", "SEARCH turns USING INDEX turns_by_session (session_id=?)"),
+        ("sum_turns", "SEARCH turns USING INDEX sqlite_autoindex_turns_1 (turn_id=?)"),
+        ("sum_turns", "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=?)"),
         ("list_search_queue_of_user", "SEARCH q USING INDEX search_queue_by_user (user_id=?)"),
         ("remove_texts_of_user", "SEARCH search_texts USING COVERING INDEX sqlite_autoindex_search_texts_1"),
         ("remove_sessions_of_user", "SEARCH sessions USING COVERING INDEX sessions_by_user (user_id=?)"),
@@ -84,7 +85,13 @@ async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, na
             ["SEARCH sessions USING INDEX sessions_by_user (user_id=?)", "SCAN wanted VIRTUAL TABLE"],
         ),
         ("has_earlier_ticket", ["SEARCH turn_queue USING INDEX turn_queue_by_session (session_id=?)"]),
-        ("nth_latency", ["SEARCH turns USING INDEX turns_by_session (session_id=?)"]),
+        (
+            "nth_latency",
+            [
+                "SEARCH turns USING INDEX sqlite_autoindex_turns_1 (turn_id=?)",
+                "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (session_id=?)",
+            ],
+        ),
         (
             "list_due_sessions",
             [
@@ -123,6 +130,20 @@ async def test_closing_a_turn_runs_as_many_statements_in_a_long_session_as_in_a_
         counts.append(len(seen))
     # BEGIN, the ledger, the session, its last seq, the messages, the search queue, COMMIT
     assert counts == [7] * 30
+
+
+async def test_a_turn_writes_one_page_of_each_table_and_index_that_has_to_know_of_it(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    await store.close_turn(make_turn(session))
+    log = tmp_path / "gateway.db-wal"
+    before = log.stat().st_size
+    await store.close_turn(make_turn(session))
+    # turns, its primary key, by user, by time; messages, its primary key, their ids; sessions. No queue: it is in there.
+    assert log.stat().st_size - before == 8 * (4096 + 24)
 
 
 async def test_turns_that_close_at_once_share_their_statements(store: SqliteStore) -> None:

@@ -284,6 +284,17 @@ async def test_long_messages_are_indexed_a_few_at_a_time(path: Path) -> None:
     await store.aclose()
 
 
+async def test_stats_count_the_turns_that_left_messages(store: SqliteStore) -> None:
+    session = make_session()
+    await store.add_key(make_key())
+    await store.create_session(session)
+    await store.close_turn(ClosedTurn(make_entry(session, status=Status.FAILED)))
+    await store.close_turn(make_turn(session))
+    stats = await store.session_stats(ALICE.id, session.id)
+    assert stats is not None
+    assert stats.turns == 1
+
+
 # ── turns that close together ────────────────────────────────────────────────────────────────────────────────────
 
 

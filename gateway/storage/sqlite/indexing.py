@@ -1,8 +1,11 @@
 """Works that bring the search index up to date: what it lacks is read, made into words elsewhere, and written.
 
-Invariant: what `search_queue` does not name is all in the index. A session leaves the queue only by the change that it
-was read with, and words are written only for the session that they were read from: it may have been purged meanwhile,
-and even made anew, and nothing of the old one may come back.
+Invariant: what `search_queue` does not name is all in the index. A session leaves the queue only as it was read: with
+the `version` that its place in the queue got from its latest title, or from whoever queued it first, and with the same
+`last_seq`, which every message raises. A turn need not write a queue that its session stands in already.
+
+Words are written only for the session that they were read from: it may have been purged meanwhile, and even made anew,
+and nothing of the old one may come back.
 """
 
 import sqlite3
@@ -25,8 +28,9 @@ class Lacking:
     session_id: str
     user_id: str
     version: int
-    """Of its row in the queue: which change the rest was read with."""
+    """Of its row in the queue: which title the rest was read with."""
     created_at: int
+    last_seq: int
     name: str | None
     bodies: Sequence[tuple[int, bytes]]
     """Of messages, with their seq."""
@@ -59,10 +63,10 @@ def read_lacking(connection: sqlite3.Connection, *, user_id: str | None, limit: 
 
 
 def _read(
-    connection: sqlite3.Connection, row: tuple[str, str, int, int, str | None], limit: int, space: int
+    connection: sqlite3.Connection, row: tuple[str, str, int, int, int, str | None], limit: int, space: int
 ) -> Lacking:
     """At least one message, if there is one."""
-    session_id, user_id, version, created_at, name = row
+    session_id, user_id, version, created_at, last_seq, name = row
     bodies: list[tuple[int, bytes]] = []
     is_all = True
     for seq, body in connection.execute(
@@ -73,7 +77,7 @@ def _read(
             break
         bodies.append((seq, body))
         space -= len(body)
-    return Lacking(session_id, user_id, version, created_at, name, bodies, is_all)
+    return Lacking(session_id, user_id, version, created_at, last_seq, name, bodies, is_all)
 
 
 def size_of(lacking: Sequence[Lacking]) -> int:
@@ -105,6 +109,7 @@ def _write_session(connection: sqlite3.Connection, indexed: Indexed) -> None:
         "user_id": lacking.user_id,
         "created_at": lacking.created_at,
         "version": lacking.version,
+        "last_seq": lacking.last_seq,
     }
     if not connection.execute(QUERIES["is_same_session"], asked).fetchone()[0]:
         return

@@ -58,7 +58,7 @@ def append(connection: sqlite3.Connection, turns: Sequence[Appending]) -> list[i
         for seq, message in enumerate(turn.messages, start=last - len(turn.messages) + 1)
     ]
     execute_rows(connection, "add_messages", messages)
-    sessions.queue_for_search(connection, [(turn.session_id, turn.user_id) for turn, _ in found])
+    execute_rows(connection, "queue_messages", [(turn.session_id, turn.user_id) for turn, _ in found])
     return [_first_seq(turn, last_seqs.get(turn.session_id)) for turn in turns]
 
 

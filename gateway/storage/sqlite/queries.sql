@@ -219,17 +219,20 @@ DELETE FROM sessions WHERE id = :session_id;
 
 -- name: sum_turns
 -- What the user's turns of a session come to. Last: how many of those that the provider answered have a latency.
--- The unary plus keeps to the index by session: the user may have many more turns.
+-- They are found by the session's messages, which spares each turn an index to write. The unary plus keeps to that:
+-- the user may have many more turns.
 SELECT
     count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), sum(cost),
     avg(latency_ms) FILTER (WHERE error_status IS NULL), count(latency_ms) FILTER (WHERE error_status IS NULL)
 FROM turns
-WHERE session_id = :session_id AND +user_id = :user_id;
+WHERE turn_id IN (SELECT turn_id FROM messages WHERE session_id = :session_id)
+    AND session_id = :session_id AND +user_id = :user_id;
 
 -- name: nth_latency
 -- Of the latencies that sum_turns counts, the shortest with so many before it.
 SELECT latency_ms FROM turns
-WHERE session_id = :session_id AND +user_id = :user_id AND error_status IS NULL AND latency_ms IS NOT NULL
+WHERE turn_id IN (SELECT turn_id FROM messages WHERE session_id = :session_id)
+    AND session_id = :session_id AND +user_id = :user_id AND error_status IS NULL AND latency_ms IS NOT NULL
 ORDER BY latency_ms
 LIMIT 1 OFFSET :before;
 
@@ -355,22 +358,28 @@ DELETE FROM turn_queue WHERE expires_at <= :now;
 DELETE FROM turn_queue WHERE ticket = :ticket;
 
 
--- name: queue_for_search
--- Say that the index lacks something of sessions. A version is a random number: another one for each change, and
--- never again one that somebody has read before.
+-- name: queue_title
+-- Say that the index lacks a session's title. A version is a random number: another one for each title, and never again
+-- one that somebody has read before.
+INSERT INTO search_queue (session_id, user_id, version) VALUES (:session_id, :user_id, random())
+ON CONFLICT (session_id) DO UPDATE SET version = excluded.version;
+
+-- name: queue_messages
+-- Say that the index lacks messages of sessions: nothing to be written for those that are queued already. That there
+-- are more of them than somebody has read shows in the session's last_seq.
 INSERT INTO search_queue (session_id, user_id, version) VALUES
     (?, ?, random())
-ON CONFLICT (session_id) DO UPDATE SET version = excluded.version;
+ON CONFLICT (session_id) DO NOTHING;
 
 -- name: list_search_queue
 -- Sessions of which the index lacks something.
-SELECT q.session_id, q.user_id, q.version, s.created_at, s.name
+SELECT q.session_id, q.user_id, q.version, s.created_at, s.last_seq, s.name
 FROM search_queue AS q JOIN sessions AS s ON s.id = q.session_id
 LIMIT :limit;
 
 -- name: list_search_queue_of_user
 -- As list_search_queue, of one user.
-SELECT q.session_id, q.user_id, q.version, s.created_at, s.name
+SELECT q.session_id, q.user_id, q.version, s.created_at, s.last_seq, s.name
 FROM search_queue AS q JOIN sessions AS s ON s.id = q.session_id
 WHERE q.user_id = :user_id
 LIMIT :limit;
@@ -404,8 +413,10 @@ ON CONFLICT (session_id, seq) DO UPDATE SET words = excluded.words;
 DELETE FROM search_texts WHERE session_id = :session_id AND seq = :seq;
 
 -- name: leave_search_queue
--- The index has all of the session, unless that has changed since it was read.
-DELETE FROM search_queue WHERE session_id = :session_id AND version = :version;
+-- The index has all of the session, unless that has got another title or more messages since it was read.
+DELETE FROM search_queue
+WHERE session_id = :session_id AND version = :version
+    AND :last_seq = (SELECT last_seq FROM sessions WHERE id = :session_id);
 
 -- name: search
 -- One page of a user's texts that match, the best first, of equals the newest. Bodies are read last, of that page only.

@@ -11,7 +11,7 @@ from gateway.ports import Page
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.rules import check_session, page
 from gateway.storage.sqlite import audit
-from gateway.storage.sqlite.queries import QUERIES, execute_rows
+from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.sqlite.rows import from_metadata, from_session, from_time, to_session, to_stats
 from gateway.storage.texts import is_storable
 
@@ -24,13 +24,8 @@ def create(connection: sqlite3.Connection, session: Session) -> None:
 def create_if_free(connection: sqlite3.Connection, session: Session) -> bool:
     is_free = connection.execute(QUERIES["add_session"], from_session(session)).rowcount == 1
     if is_free and session.name is not None:
-        queue_for_search(connection, [(session.id, session.user_id)])
+        _queue_title(connection, session)
     return is_free
-
-
-def queue_for_search(connection: sqlite3.Connection, changed: Sequence[tuple[str, str]]) -> None:
-    """Say that the search index lacks something of these sessions, each given with its user."""
-    execute_rows(connection, "queue_for_search", changed)
 
 
 def find(connection: sqlite3.Connection, user_id: str, session_id: str) -> Session | None:
@@ -87,7 +82,7 @@ def update(
     check_session(changed)
     connection.execute(QUERIES["update_session"], from_session(changed))
     if changed.name != session.name:
-        queue_for_search(connection, [(session_id, user_id)])
+        _queue_title(connection, changed)
     audit.note(connection, entry)
     return changed
 
@@ -127,3 +122,7 @@ def stats(connection: sqlite3.Connection, user_id: str, session_id: str) -> Sess
     rank = math.ceil(0.95 * sums[-1])  # nearest rank; -1 of the turns that have a latency
     row = connection.execute(QUERIES["nth_latency"], {**asked, "before": max(0, rank - 1)}).fetchone()
     return to_stats(session, sums, row and row[0])
+
+
+def _queue_title(connection: sqlite3.Connection, session: Session) -> None:
+    connection.execute(QUERIES["queue_title"], {"session_id": session.id, "user_id": session.user_id})

@@ -33,6 +33,14 @@ async def test_stats_are_what_the_turns_come_to(store: Store, session: Session) 
     )
 
 
+async def test_a_turn_counts_once_however_many_messages_it_left(store: Store, session: Session) -> None:
+    said = tuple([make_message(role) for role in ("user", "tool", "assistant")])
+    await store.close_turn(ClosedTurn(make_entry(session, usage=Usage(10, 1), latency_ms=20.0), said))
+    stats = await store.session_stats(ALICE.id, session.id)
+    assert stats is not None
+    assert (stats.message_count, stats.turns, stats.prompt_tokens, stats.avg_latency_ms) == (3, 1, 10, 20.0)
+
+
 async def test_a_session_without_turns_has_no_latency_and_no_cost(store: Store, session: Session) -> None:
     expected = SessionStats(0, 0, 0, 0, 0, None, None, None, session.created_at, None)
     assert await store.session_stats(ALICE.id, session.id) == expected
