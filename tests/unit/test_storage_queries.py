@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.domain import SessionChanges
+from gateway.domain import SessionChanges, User
 from gateway.ports import Cleaning, Hold
 from gateway.storage.queries import parse
-from gateway.storage.sqlite import SqliteStore
+from gateway.storage.sqlite import SqliteStore, turns
 from gateway.storage.sqlite.lane import Lane
 from gateway.storage.sqlite.queries import QUERIES
 from tests.contract.store.calls import ANY_CALL
@@ -142,8 +142,27 @@ async def test_a_turn_writes_one_page_of_each_table_and_index_that_has_to_know_o
     log = tmp_path / "gateway.db-wal"
     before = log.stat().st_size
     await store.close_turn(make_turn(session))
-    # turns, its primary key, by user, by time; messages, its primary key, their ids; sessions. No queue: it is in there.
+    # turns, its primary key, by user, by time; messages, its primary key, their ids; sessions. It is queued already.
     assert log.stat().st_size - before == 8 * (4096 + 24)
+
+
+async def test_closing_turns_keeps_no_copies_of_pages_to_undo_its_statements_by(store: SqliteStore) -> None:
+    """More than 16 of one statement would go into a file, which stays open until the transaction ends."""
+    users = [User(f"{place:0>900}", f"{place}") for place in range(32)]
+    sessions = [make_session(f"{user.id[-128:]}", user, metadata={"note": "x" * 3000}) for user in users]
+    for user, session in zip(users, sessions, strict=True):
+        await store.add_user(user)
+        await store.create_session(session)
+        for _ in range(5):  # till each has a page of its own wherever it is looked up by user or session
+            await store.close_turn(make_turn(session, *["user"] * 6))
+
+    def close(connection: sqlite3.Connection) -> tuple[int, int]:
+        before = len(list(Path("/dev/fd").iterdir()))
+        turns.close_turns(connection, [make_turn(session, "user") for session in sessions])
+        return before, len(list(Path("/dev/fd").iterdir()))
+
+    before, after = await lanes(store)[0].run(close)
+    assert after == before
 
 
 async def test_turns_that_close_at_once_share_their_statements(store: SqliteStore) -> None:

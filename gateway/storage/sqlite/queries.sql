@@ -3,6 +3,8 @@
 -- Bodies of messages are kept as TEXT, so that people and LIKE can read them, and go in and out as BLOBs, so that
 -- the bytes are never decoded: a CAST between the two copies them as they are.
 -- A line that is nothing but a row of question marks stands for as many rows as there are: see queries.py.
+-- OR ROLLBACK in what every turn runs: for a statement that might have to undo a part of itself, SQLite keeps a copy of
+-- each page that it changes, soon in a file. Whoever fails has the whole transaction undone anyhow (batches.py).
 
 -- name: ping
 -- Read from the database file itself: a constant would be answered without looking.
@@ -270,7 +272,7 @@ LIMIT :limit;
 WITH turn (id, user_id, created_at, messages, failed, tokens, exchange, instructions, at) AS (VALUES
     (?, ?, ?, ?, ?, ?, ?, ?, ?)
 )
-UPDATE sessions SET
+UPDATE OR ROLLBACK sessions SET
     message_count = message_count + turn.messages,
     failed_count = failed_count + turn.failed,
     total_tokens = total_tokens + turn.tokens,
@@ -295,7 +297,7 @@ WHERE s.user_id = t.user_id AND s.created_at = coalesce(t.created_at, s.created_
 
 -- name: add_messages
 -- Append messages.
-INSERT INTO messages (
+INSERT OR ROLLBACK INTO messages (
     session_id, seq, id, turn_id, role, body, tokens, encoding, status, created_at, latency_ms, ttft_ms, model, metadata
 ) VALUES
     (?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
@@ -310,7 +312,7 @@ WITH entry (
 ) AS (VALUES
     (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 )
-INSERT INTO turns (
+INSERT OR ROLLBACK INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
     error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
