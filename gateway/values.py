@@ -1,7 +1,7 @@
 """Values: what is made once, compared by what it holds, and never changed.
 
-A turn makes two dozen of them, with a hundred and fifty fields. `@dataclass(frozen=True)` sets each field by a call of
-`object.__setattr__`, which makes it three times as dear to make one, only to refuse an assignment that the type checker
+A turn in a session makes 25 of them, with 170 fields. `@dataclass(frozen=True)` sets each field by a call of
+`object.__setattr__`, which makes a value two to six times as dear, only to refuse an assignment that the type checker
 has refused already. So the type checker is left to do it alone: to it a `@value` is frozen, at runtime it is a
 dataclass with slots like any other.
 """

@@ -5,13 +5,14 @@ those would be refused: half a tool call, the sound of a spoken reply, audio tha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.domain import HistoryMessage, NewMessage, Status
+from gateway.values import value
 from gateway.wire.json import parse_array
 
 _CALL_FIELDS = ("tool_calls", "function_call")
@@ -39,7 +40,7 @@ class Remembered(NamedTuple):
     """The wire JSON to send from then on; None if nothing of the message is left."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exchange:
     """From one user message up to the next: the unit that goes into a window whole or not at all.
 

@@ -77,8 +77,8 @@ class Opener:
         known = merge(cached, opened, _remembered(opened), limit)
         is_same = cached is None or cached.created_at == opened.session.created_at
         if known is None or not (is_same and known.covers(limit)):
-            # Another session of that id; or more history is asked for than when these messages were cached; or what came
-            # after them does not go with them: read anew.
+            # Read anew: it is another session of that id, or more history is asked for than when these messages were
+            # cached, or what came after them cannot be joined to them.
             opened = await self._ask_store(request, claim, caller, None)
             if opened is None:
                 return None

@@ -7,7 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from gateway.domain import Session, SessionChanges, Status
 from gateway.errors import StorageUnavailable
 from gateway.ports import Cleaning, Hold, Locked, OpenedTurn
 from gateway.storage.errors import ConstraintViolated
+from gateway.storage.rules import grown
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.sqlite.holds import Holds
 from gateway.storage.sqlite.known_sessions import KnownSessions
@@ -298,3 +299,33 @@ def test_a_turn_of_another_session_of_that_id_drops_it() -> None:
     known.put(session, changes=known.changes)
     known.grow(make_turn(session), 7)
     assert known.get((ALICE.id, "sess_1")) is None
+
+
+def test_a_session_that_grows_keeps_all_the_rest() -> None:
+    session = make_session(
+        "sess_1",
+        name="n",
+        model="m",
+        metadata={"a": 1},
+        instructions=(b"{}",),
+        message_count=7,
+        failed_count=2,
+        total_tokens=70,
+        last_seq=9,
+        exchange_seq=8,
+        epoch=3,
+        archived_at=at(1),
+        deleted_at=at(2),
+        ttl_seconds=60,
+    )
+    assert all(getattr(session, field.name) is not None for field in fields(session) if field.name != "last_message_at")
+    after = grown(session, make_appending(session, make_message("user"), make_message("assistant"), created_at=at(9)))
+    assert after == replace(
+        session,
+        message_count=9,
+        total_tokens=80,
+        last_seq=11,
+        exchange_seq=10,
+        last_message_at=at(9),
+        updated_at=at(9),
+    )
