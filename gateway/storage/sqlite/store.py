@@ -181,7 +181,7 @@ class SqliteStore:
         return purged
 
     async def session_stats(self, user_id: str, session_id: str) -> SessionStats | None:
-        return await self._lanes.read(lambda connection: sessions.stats(connection, user_id, session_id))
+        return await self._lanes.search(lambda connection: sessions.stats(connection, user_id, session_id))
 
     # messages
 

@@ -1,7 +1,7 @@
 """SQLite: what made each turn write more pages than it needs.
 
-The ledger's index by session took a page a turn, far from those of other turns. Only a session's stats asked for it, and
-find its turns by its messages. The foreign key of messages made SQLite copy every page that a statement of several
+The ledger's index by session took a page a turn, far from those of other turns. Only a session's stats asked for it,
+and find its turns by its messages. The foreign key of messages made SQLite copy every page that a statement of several
 rows changes, so that it could undo that statement: looked at when the transaction is committed, it does not.
 
 PostgreSQL keeps both: there a page that a turn changes is written long after it was answered.
