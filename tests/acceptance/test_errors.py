@@ -254,12 +254,12 @@ def test_a_database_that_another_process_holds(stub: OpenAIStub, strict: Gateway
 def test_a_database_that_is_overwritten(stub: OpenAIStub, tmp_path: Path) -> None:
     models = [{"name": "fast", "model": "openai/gpt-4o-mini", "api_base": stub.base_url, "api_key": "x"}]
     with GatewayProcess(tmp_path, {"models": models}) as broken, person_at(broken) as person:
-        session = person.new_session()
-        person.say(session, "kept")
+        person.say(person.new_session(), "kept")
+        another = person.new_session()  # which has to be read, unlike that of the last turn
         file = database(broken)
         file.write_bytes(b"x" * file.stat().st_size)
 
-        exc = raised(lambda: person.say(session, "lost"), openai.InternalServerError, 503)
+        exc = raised(lambda: person.say(another, "lost"), openai.InternalServerError, 503)
 
         assert exc.code == "storage_unavailable"
         assert int(exc.response.headers["retry-after"]) > 0
