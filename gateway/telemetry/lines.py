@@ -21,7 +21,8 @@ class Lines:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._lock = RLock()  # the garbage collector may run anywhere, and what it finds may have something to say
+        self.lock = RLock()  # the garbage collector may run anywhere, and what it finds may have something to say
+        """Of whoever writes. Handlers use it, too: two locks, taken in either order, could wait for each other."""
         self._waiting = bytearray()
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop that has been asked to write what waits."""
@@ -35,7 +36,7 @@ class Lines:
         except RuntimeError:
             self.now(line)
             return
-        with self._lock:
+        with self.lock:
             # Workers share one pipe, which keeps apart what each writes at a time only up to so many bytes.
             if len(self._waiting) + len(line) >= select.PIPE_BUF:
                 self._write()
@@ -46,7 +47,7 @@ class Lines:
 
     def now(self, line: bytes) -> None:
         """Write a line, which comes without its end, after all that wait."""
-        with self._lock:
+        with self.lock:
             self._write()
             self._put(line + b"\n")
 
@@ -55,13 +56,13 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Write whole lines after all that wait."""
-        with self._lock:
+        with self.lock:
             self._write()
             self._put(text.encode())
 
     def flush(self) -> None:
         """Write all that wait."""
-        with self._lock:
+        with self.lock:
             self._loop = None
             self._write()
 

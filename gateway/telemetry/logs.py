@@ -41,6 +41,7 @@ def _json_handler() -> logging.Handler:
     lines = Lines(sys.stderr.buffer)
     structlog.configure(processors=[_json], logger_factory=lambda *_: lines)
     handler = logging.StreamHandler(lines)
+    handler.lock = lines.lock
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_drop_internals, _foreign_json]))
     return handler
 

@@ -59,10 +59,10 @@ class Flight(Generic[T]):
         self._flights.discard(self)
         if self._landing is None:
             return
+        if not task.cancelled():
+            task.exception()  # seen: whoever waits may be cancelled before they run, and asyncio would complain
         if not self._landing.done():
             self._landing.set_result(None)
-        elif not task.cancelled():
-            task.exception()  # nobody waits any more: asyncio is not to complain that nobody has seen it
 
     def interrupt(self, reason: GatewayError) -> None:
         """End the turn's wait, now or when it next begins one. The first reason counts."""

@@ -82,7 +82,7 @@ class Opener:
             opened = await self._ask_store(request, claim, caller, None)
             if opened is None:
                 return None
-            known = read_anew(opened, _remembered(opened), limit)
+            known = read_anew(opened, _remembered(opened), _limit(request, opened.session))
         return opened.session, known
 
     async def _ask_store(

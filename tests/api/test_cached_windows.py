@@ -1,6 +1,8 @@
 """A turn reads only what this process has not seen: what is asked of the store at each turn's opening."""
 
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -10,15 +12,23 @@ from gateway.ports import Appending, Locked, OpenedTurn, TurnOpening
 from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Composed, Person
 
+Meanwhile = Callable[[], Coroutine[Any, Any, object]]
+
 
 class RecordingStore(InMemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.known: list[int] = []
+        self.meanwhile: Meanwhile | None = None
+        """Is done once, right after a turn has been opened."""
 
     async def open_turn(self, opening: TurnOpening) -> OpenedTurn | Locked | None:
         self.known.append(opening.known_seq)
-        return await super().open_turn(opening)
+        opened = await super().open_turn(opening)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return opened
 
 
 @pytest.fixture
@@ -44,6 +54,21 @@ async def test_a_wider_limit_than_is_cached_reads_anew(gateway: Composed, store:
     await ada.say(session, max_history_messages=6)
     assert store.known == [6, 0]
     assert len(gateway.stub.requests[-1].body["messages"]) == 7
+
+
+async def test_a_limit_that_is_lowered_while_more_is_read_hides_nothing_for_good(
+    gateway: Composed, store: RecordingStore, ada: Person
+) -> None:
+    session = await ada.new_session(max_history_messages=2)
+    url = f"/chat/sessions/{session}"
+    for _ in range(6):
+        await ada.say(session)
+    await ada.http.patch(url, json={"max_history_messages": 20})
+    store.meanwhile = lambda: ada.http.patch(url, json={"max_history_messages": 3})
+    await ada.say(session)
+    await ada.http.patch(url, json={"max_history_messages": 20})
+    await ada.say(session)
+    assert len(gateway.stub.requests[-1].body["messages"]) == 15
 
 
 async def test_an_answer_to_what_was_cached_as_plain_text_has_the_session_read_anew(

@@ -82,6 +82,32 @@ async def test_whoever_waits_for_a_turn_that_was_cancelled_is_told() -> None:
     assert waiting.cancelled()
 
 
+async def test_an_error_is_unheard_if_the_wait_is_cancelled_in_the_same_pass() -> None:
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    may_fail = asyncio.Event()
+
+    async def fail(_: Flight[str]) -> str:
+        await may_fail.wait()
+        raise ValueError("mine")
+
+    flight = Flights().launch(fail)
+    waiting = asyncio.create_task(flight.landed())
+
+    def cancel(_: object, waiting: asyncio.Task[str] = waiting) -> None:
+        waiting.cancel()
+
+    flight.task.add_done_callback(cancel)  # after the flight's own: the waiter is to be woken
+    await asyncio.sleep(0)
+    may_fail.set()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    del flight, waiting, cancel
+    gc.collect()
+    assert complaints == []
+
+
 async def test_cancelling_the_wait_leaves_the_turn_alone_and_its_error_unheard() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))

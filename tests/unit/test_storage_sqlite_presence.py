@@ -4,11 +4,13 @@ import asyncio
 import os
 import sqlite3
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,6 +248,36 @@ async def test_a_turn_that_could_not_be_stored_leaves_nothing_known(
     assert await recalled(store, stored) == stored
 
 
+async def test_a_write_that_was_cancelled_too_late_is_seen(store: SqliteStore, session: Session) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+    closing = asyncio.create_task(store.close_turn(make_turn(session, hold=HOLD)))
+
+    def hold_up(connection: sqlite3.Connection) -> None:
+        del connection
+        has_begun.set()
+        may_end.wait()
+
+    others = asyncio.create_task(store._lanes.write(hold_up))  # in the same batch, which does it first
+    await asyncio.to_thread(has_begun.wait)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    assert await recalled(store, session) == session
+    may_end.set()
+    await others
+    await store.add_user(ALICE)  # the writer has done all that it was given before
+    assert await recalled(store, session) == await current(store, session) != session
+
+
+async def test_who_waits_goes_before_who_comes_later(store: SqliteStore, session: Session) -> None:
+    first = Hold("hold_2", await store.queue_turn(ALICE.id, session.id, lease=30))
+    await store.queue_turn(ALICE.id, session.id, lease=30)
+    opened = await store.open_turn(opening(session, hold=first))
+    assert isinstance(opened, OpenedTurn)
+    await store.close_turn(make_turn(session, hold=first))
+    stored = await current(store, session)
+    assert await store.open_turn(opening(stored, known_seq=stored.last_seq, known_epoch=0, hold=HOLD)) == Locked()
+
+
 async def test_a_session_of_somebody_else_is_not_recalled(store: SqliteStore, session: Session) -> None:
     assert await recalled(store, replace(session, user_id="user_bob")) is None
 
@@ -290,8 +322,10 @@ def test_the_least_recently_used_go_first_and_bytes_are_bounded() -> None:
     ids = [f"sess_{number}" for number in range(5)] + ["sess_long"]
     kept = [session_id for session_id in ids if known.get((ALICE.id, session_id)) is not None]
     assert kept == ["sess_0", "sess_4", "sess_long"]
-    known.put(make_session("sess_longest", metadata={"a": "x" * 2_000}), changes=known.changes)
-    assert known.get((ALICE.id, "sess_longest")) is None
+    long: list[dict[str, Any]] = [{"metadata": {"a": "x" * 400}}, {"name": "x" * 2_500}, {"model": "x" * 2_500}]
+    for number, texts in enumerate(long):
+        known.put(make_session(f"sess_longest_{number}", **texts), changes=known.changes)
+        assert known.get((ALICE.id, f"sess_longest_{number}")) is None
 
 
 def test_a_turn_of_another_session_of_that_id_drops_it() -> None:

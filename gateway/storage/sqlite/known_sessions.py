@@ -15,10 +15,13 @@ from gateway.storage.sqlite.rows import from_instructions, from_metadata
 _MOST_BYTES = 8_000_000
 
 _SESSION_BYTES = 1_500
-"""What a session takes beside its instructions and metadata; measured roughly."""
+"""What a session takes beside its texts; measured roughly."""
 
-_PARSED = 8
-"""How many times the bytes of its JSON metadata takes; measured roughly."""
+_WIDE = 4
+"""How many times the bytes of a name's UTF-8 it takes at most."""
+
+_PARSED = 24
+"""How many times the bytes of its JSON metadata takes at most."""
 
 Key = tuple[str, str]
 """The user's id and the session's."""
@@ -79,5 +82,6 @@ class KnownSessions:
 
 
 def _size(session: Session) -> int:
-    texts = len(from_instructions(session.instructions)) + _PARSED * len(from_metadata(session.metadata))
-    return _SESSION_BYTES + texts
+    names = len(session.id) + _WIDE * (len(session.name or "") + len(session.model or ""))
+    metadata = _PARSED * len(from_metadata(session.metadata)) if session.metadata else 0
+    return _SESSION_BYTES + names + len(from_instructions(session.instructions)) + metadata

@@ -181,7 +181,9 @@ class SqliteStore:
         return purged
 
     async def session_stats(self, user_id: str, session_id: str) -> SessionStats | None:
-        return await self._lanes.search(lambda connection: sessions.stats(connection, user_id, session_id))
+        return await self._lanes.search(
+            lambda connection: sessions.stats(connection, user_id, session_id), deadline=self._lanes.deadline()
+        )
 
     # messages
 
@@ -257,7 +259,8 @@ class SqliteStore:
             opened = self._glance(opening) or await self._open(opening, taking)
             if isinstance(opened, OpenedTurn) and opened.session.archived_at is None:
                 is_held = True
-                self._known.put(opened.session, changes=changes)
+                if hold.ticket is None:  # else others may wait, too
+                    self._known.put(opened.session, changes=changes)
         finally:
             if not is_held:
                 holds.let_go(hold.id)
@@ -311,8 +314,8 @@ class SqliteStore:
         try:
             check_turn(turn)
             first_seq = await self._lanes.write(Together(turns.close_turns, turn))
-        except BaseException:
-            self._known.forget(turn.entry.user_id, turn.entry.session_id or "")
+        except BaseException as exc:
+            self._forget_failed(exc, turn.entry.user_id, turn.entry.session_id or "")
             raise
         finally:
             if turn.hold is not None:
@@ -341,8 +344,23 @@ class SqliteStore:
         self._known.forget(*key)
         try:
             yield
-        finally:
-            self._known.forget(*key)
+        except BaseException as exc:
+            self._forget_failed(exc, *key)
+            raise
+        self._known.forget(*key)
+
+    def _forget_failed(self, exc: BaseException, *key: str) -> None:
+        self._known.forget(*key)
+        if isinstance(exc, asyncio.CancelledError):
+            # What the writer has begun it brings to its end, and until then the old session is read. It does one thing
+            # after the other: once it has done nothing, that is over.
+            over = asyncio.ensure_future(self._lanes.write(_nothing))
+            over.add_done_callback(partial(self._forget_late, key))
+
+    def _forget_late(self, key: tuple[str, ...], over: asyncio.Future[None]) -> None:
+        if not over.cancelled():
+            over.exception()  # seen: a store that was closed meanwhile has nothing to say
+        self._known.forget(*key)
 
     def _look_around(self) -> None:
         """All is forgotten even if nobody came: so what presence.py does not see is not missed for long."""
@@ -360,3 +378,7 @@ class SqliteStore:
 
 def _ping(connection: sqlite3.Connection) -> None:
     connection.execute(QUERIES["ping"]).fetchone()
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    del connection
