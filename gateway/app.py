@@ -34,6 +34,7 @@ from gateway.providers.litellm_adapter import LitellmProvider
 from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.settings import Settings
 from gateway.storage.opening import configured_store
+from gateway.telemetry.metrics import Metrics
 from gateway.tokens.calibration import Calibration
 from gateway.tokens.counter import TokenCounter
 from gateway.turns.cache import WindowCache
@@ -62,6 +63,7 @@ class App:
         claims: Claims,
         jobs: Jobs,
         providers: Mapping[Via, Provider],
+        metrics: Metrics,
         on_start: Callable[[], Awaitable[None]],
         shutdown_timeout: float,
     ) -> None:
@@ -71,6 +73,7 @@ class App:
         self._claims = claims
         self._jobs = jobs
         self._providers = providers
+        self._metrics = metrics
         self._on_start = on_start
         self._shutdown_timeout = shutdown_timeout
 
@@ -100,6 +103,7 @@ class App:
         for provider in self._providers.values():
             await provider.aclose()
         await self._store.aclose()
+        self._metrics.add_up()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -131,8 +135,9 @@ def create_app(
     litellm = LitellmProvider()
     providers = providers or _providers(settings, counter, litellm)
     claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
-    turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers)
-    stack = _stack(settings, store, models, turns)
+    metrics = Metrics()
+    turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers, metrics)
+    stack = _stack(settings, store, models, turns, metrics)
 
     async def on_start() -> None:
         await _warm_up(models, counter)
@@ -148,6 +153,7 @@ def create_app(
         claims=claims,
         jobs=_jobs(settings, store, claims),
         providers=providers,
+        metrics=metrics,
         on_start=on_start,
         shutdown_timeout=settings.server.shutdown_timeout,
     )
@@ -161,6 +167,7 @@ def _turns(
     flights: Flights,
     claims: Claims,
     providers: Mapping[Via, Provider],
+    metrics: Metrics,
 ) -> TurnService:
     calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
     return TurnService(
@@ -172,7 +179,7 @@ def _turns(
             cache=cache,
             settings=settings.sessions,
         ),
-        closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache),
+        closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache, metrics=metrics),
         claims=claims,
         flights=flights,
         providers=providers,
@@ -189,7 +196,7 @@ def _jobs(settings: Settings, store: Store, claims: Claims) -> Jobs:
     )
 
 
-def _stack(settings: Settings, store: Store, models: Models, turns: TurnService) -> ASGIApp:
+def _stack(settings: Settings, store: Store, models: Models, turns: TurnService, metrics: Metrics) -> ASGIApp:
     auth = settings.auth
     authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
     handlers = Handlers(
@@ -203,11 +210,11 @@ def _stack(settings: Settings, store: Store, models: Models, turns: TurnService)
         keys=KeyRoutes(store, authenticator, settings),
         users=UserRoutes(store, authenticator),
         audit=AuditRoutes(store),
-        operations=OperationRoutes(store, models),
+        operations=OperationRoutes(store, models, metrics),
     )
     table = endpoints(handlers)
     router = build_router(table, openapi_document(table))
-    return RequestLog(ErrorResponses(Authentication(router, authenticator)))
+    return RequestLog(ErrorResponses(Authentication(router, authenticator)), metrics)
 
 
 def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvider) -> dict[Via, Provider]:

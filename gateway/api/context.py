@@ -24,6 +24,8 @@ class RequestContext:
     """What the log line says beside the request's own line. Never content, never a key."""
     status: int | None = None
     """The response's; None until it begins."""
+    route: str | None = None
+    """The pattern of the path; None where it leads nowhere."""
     _caller: Caller | None = None
 
     @property

@@ -3,6 +3,7 @@
 Pure ASGI, for HTTP alone: app.App lets nothing else through.
 """
 
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -17,24 +18,32 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import mask_keys
 from gateway.domain import Scope as KeyScope
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, PermissionDenied
+from gateway.telemetry.metrics import Metrics
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """The only paths that are answered without a key."""
 
-_ADMIN = "/admin"
+_METRICS = "/metrics"
+
+_ADMINS = re.compile(r"/admin(/.*)?|/metrics", re.DOTALL)
+
+_UNTOLD = PUBLIC | {_METRICS}
+"""What programs ask for every few seconds, and says nothing in a log."""
 
 log = structlog.stdlib.get_logger("gateway")
 
 
 class RequestLog:
-    """Gives the request its id and its context, and writes one line when it is over."""
+    """Gives the request its id and its context; when it is over, counts it and writes one line."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._log = log.bind()  # what `log` puts together anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = new_context(scope)
+        self._metrics.begin_request()
 
         def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -45,7 +54,9 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            if scope["path"] not in PUBLIC:  # probes come every few seconds, and say nothing
+            status = 500 if context.status is None else context.status
+            self._metrics.end_request(scope["method"], context.route, status, time.perf_counter() - context.started)
+            if scope["path"] not in _UNTOLD:
                 self._log.info("request", fields=_fields(scope, context))
 
 
@@ -78,8 +89,7 @@ class Authentication:
         if scope["path"] not in PUBLIC:
             caller = await self._authenticator.authenticate(header(scope, b"authorization"))
             context_of(scope).caller = caller
-            path = scope["path"]
-            if (path == _ADMIN or path.startswith(_ADMIN + "/")) and KeyScope.ADMIN not in caller.scopes:
+            if _ADMINS.fullmatch(scope["path"]) and KeyScope.ADMIN not in caller.scopes:
                 raise PermissionDenied("This route needs a key with the admin scope.")
         await self._app(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""Small routes: what models there are, whether the process lives, whether it can serve."""
+"""Small routes: what models there are, whether the process lives, whether it can serve, what it has done so far."""
 
 import time
 
@@ -8,12 +8,14 @@ from starlette.responses import Response
 from gateway.api.responses import json_response
 from gateway.ports import Store
 from gateway.providers.models import Models
+from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
 
 
 class OperationRoutes:
-    def __init__(self, store: Store, models: Models) -> None:
+    def __init__(self, store: Store, models: Models, metrics: Metrics) -> None:
         self._store = store
         self._models = models
+        self._metrics = metrics
         self._created = int(time.time())
 
     async def list_models(self, request: Request) -> Response:
@@ -22,6 +24,10 @@ class OperationRoutes:
 
     async def get_model(self, request: Request) -> Response:
         return json_response(self._model(request.path_params["model"]))
+
+    async def metrics(self, request: Request) -> Response:
+        del request
+        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def alive(self, request: Request) -> Response:
         """200 as long as the process answers at all."""

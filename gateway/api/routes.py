@@ -15,6 +15,7 @@ from gateway.api import answers, schemas
 from gateway.api.audit import AuditRoutes
 from gateway.api.chat import ChatCompletions
 from gateway.api.contents import ContentRoutes
+from gateway.api.context import context_of
 from gateway.api.keys import KeyRoutes
 from gateway.api.operations import OperationRoutes
 from gateway.api.responses import json_response
@@ -72,6 +73,7 @@ def endpoints(handlers: Handlers) -> list[Endpoint]:
             response=answers.AuditOutput,
             is_list=True,
         ),
+        Endpoint("GET", "/metrics", operations.metrics, "Metrics in Prometheus' text format", media_type="text/plain"),
         Endpoint("GET", "/healthz", operations.alive, "Whether the process lives"),
         Endpoint("GET", "/readyz", operations.ready, "Whether turns can be served"),
     ]
@@ -160,7 +162,7 @@ def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in (*table, Endpoint("GET", "/openapi.json", openapi, "This document")):
         by_path.setdefault(endpoint.path, []).append(endpoint)
-    apps: dict[str, ASGIApp] = {path: _Methods(group) for path, group in by_path.items()}
+    apps: dict[str, ASGIApp] = {path: _Methods(path, group) for path, group in by_path.items()}
     router = Router([Route(path, app) for path, app in apps.items()], redirect_slashes=False)
     router.default = _unknown
     # A path without parameters is found by its name: trying one pattern after another costs as much as parsing.
@@ -175,12 +177,14 @@ def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp
 class _Methods:
     """The endpoints of one path, by method; any other method is a 405 that names those there are."""
 
-    def __init__(self, group: Sequence[Endpoint]) -> None:
+    def __init__(self, path: str, group: Sequence[Endpoint]) -> None:
+        self._path = path
         self._apps = {endpoint.method: _as_app(endpoint.handler) for endpoint in group}
         if "GET" in self._apps:
             self._apps["HEAD"] = self._apps["GET"]  # the server leaves the body out
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        context_of(scope).route = self._path
         app = self._apps.get(scope["method"])
         if app is None:
             raise HTTPException(405, headers={"allow": ", ".join(self._apps)})

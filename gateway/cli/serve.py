@@ -1,10 +1,12 @@
 """`gateway serve`. What serves is loaded by no other command: it takes longer to load than they take to run."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from gateway.cli.console import Config, read_settings
+from gateway.telemetry.sharing import shared_metrics
 
 
 def serve(
@@ -14,10 +16,12 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Overrides server.workers.", min=1)] = None,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
-    from gateway.cli.server import run_server  # noqa: PLC0415 - see above
-
     settings = read_settings(config)
     given = {"host": host, "port": port, "workers": workers}
     server = settings.server.model_copy(update={name: value for name, value in given.items() if value is not None})
-    if code := run_server(settings.model_copy(update={"server": server})):
+    with shared_metrics() if server.workers > 1 else nullcontext():
+        from gateway.cli.server import run_server  # noqa: PLC0415 - see above
+
+        code = run_server(settings.model_copy(update={"server": server}))
+    if code:
         raise typer.Exit(code)

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import structlog
 
+from gateway.telemetry.sharing import forget_process
+
 log = structlog.stdlib.get_logger("gateway")
 
 CANNOT_START = 3
@@ -105,6 +107,7 @@ class Workers:
             self._has_served = True
         for process in [process for process in self._living if process.sentinel in happened]:
             process.join()
+            forget_process(process.pid or 0)
             lived = time.monotonic() - self._living.pop(process)
             if not self._has_served:
                 code = process.exitcode or 0

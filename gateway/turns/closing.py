@@ -8,6 +8,7 @@ from gateway.domain import LedgerEntry, NewMessage, Status, Usage
 from gateway.history.exchanges import remember_as
 from gateway.ids import new_message_id
 from gateway.ports import ClosedTurn, Store
+from gateway.telemetry.metrics import Metrics
 from gateway.tokens.calibration import Calibration
 from gateway.turns.cache import WindowCache
 from gateway.turns.claims import Claim
@@ -18,8 +19,11 @@ from gateway.wire.reply import storable
 
 
 class Closer:
-    def __init__(self, *, store: Store, estimator: Estimator, calibration: Calibration, cache: WindowCache) -> None:
+    def __init__(
+        self, *, store: Store, estimator: Estimator, calibration: Calibration, cache: WindowCache, metrics: Metrics
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._estimator = estimator
         self._calibration = calibration
         self._cache = cache
@@ -39,6 +43,7 @@ class Closer:
         hold = None if claim is None else claim.hold
         created_at = None if turn.history is None else turn.history.session.created_at
         first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned, hold, created_at))
+        self._metrics.turn(entry)
         if claim is not None:
             claim.settle()
         if turn.history is not None:

@@ -1,0 +1,197 @@
+"""What Prometheus is told: counts and times of requests and turns, by model and outcome, never by user or session.
+
+A turn or a request leaves one entry in a list; a few times a second all of them are added up and go into
+prometheus-client at once, so that nobody who waits for an answer pays for it.
+
+Invariant: `exposition` says everything that was noted in this process before it was called. With several workers, whose
+metrics meet in files (sharing.py), it says what the others had noted a quarter of a second before.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway.domain import LedgerEntry
+from gateway.telemetry.sharing import DIRECTORY
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_PAUSE = 0.25
+"""Seconds between what happened and its being added up."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_OVERHEAD = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+_TURN = ("model", "provider")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
+
+
+class _Request(NamedTuple):
+    method: str
+    route: str
+    status: int
+    seconds: float
+
+
+class Metrics:
+    """The metrics of this process. Its methods cost well under a microsecond, save `exposition`."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._turns: list[LedgerEntry] = []
+        self._requests: list[_Request] = []
+        self._running = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._make_request_metrics()
+        self._make_turn_metrics()
+
+    def _make_request_metrics(self) -> None:
+        self._in_flight = Gauge(
+            "gateway_requests_in_flight",
+            "HTTP requests that are being answered.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._requests_total = self._counter(
+            "gateway_requests", "HTTP requests that were answered.", "method", "route", "status"
+        )
+        self._request_seconds = self._histogram(
+            "gateway_request_duration_seconds", "From a request's arrival to the end of its answer.", _SECONDS, "route"
+        )
+
+    def _make_turn_metrics(self) -> None:
+        self._turns_total = self._counter("gateway_turns", "Turns in the ledger.", *_TURN, "stream", "status")
+        self._errors = self._counter("gateway_turn_errors", "Turns that ended in an error.", *_TURN, "error")
+        self._tokens = self._counter("gateway_turn_tokens", "Tokens of turns, by kind.", *_TURN, "kind")
+        self._cost = self._counter("gateway_turn_cost_dollars", "US dollars of turns with a known price.", *_TURN)
+        self._history = self._counter(
+            "gateway_history_messages",
+            "Stored messages that turns sent along (injected), or left out (trimmed).",
+            "fate",
+        )
+        self._history_tokens = self._counter("gateway_history_tokens", "Tokens of the messages that were sent along.")
+        self._provider_seconds = self._histogram(
+            "gateway_provider_duration_seconds", "A provider's call, to the end of its reply.", _SECONDS, *_TURN
+        )
+        self._first_token_seconds = self._histogram(
+            "gateway_time_to_first_token_seconds", "A streamed reply, to its first content.", _SECONDS, *_TURN
+        )
+        self._overhead_seconds = self._histogram(
+            "gateway_turn_overhead_seconds", "The gateway's own time in a turn, until it was closed.", _OVERHEAD
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+    # ── what is noted ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin_request(self) -> None:
+        self._running += 1
+        self._add_up_soon()
+
+    def end_request(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """`route`: the path's pattern, so that their number is bounded; None for a path that leads nowhere."""
+        self._running -= 1
+        self._requests.append(_Request(method, route or "unknown", status, seconds))
+        self._add_up_soon()
+
+    def turn(self, entry: LedgerEntry) -> None:
+        """A turn that has been stored."""
+        self._turns.append(entry)
+        self._add_up_soon()
+
+    # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        self.add_up()
+        if DIRECTORY not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the package has no types for it
+        return generate_latest(together)
+
+    def add_up(self) -> None:
+        """Have everything that was noted told from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        turns, self._turns = self._turns, []
+        requests, self._requests = self._requests, []
+        self._in_flight.set(self._running)
+        self._add_requests(requests)
+        self._add_turns(turns)
+
+    def _add_up_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PAUSE, self.add_up)
+
+    def _add_requests(self, requests: Sequence[_Request]) -> None:
+        for (method, route, status), same in _grouped(requests, _kind_of_request):
+            self._requests_total.labels(method, route, status).inc(len(same))
+            _observe(self._request_seconds.labels(route), [request.seconds for request in same])
+
+    def _add_turns(self, turns: Sequence[LedgerEntry]) -> None:
+        for (stream, status), same in _grouped(turns, lambda turn: (turn.stream, turn.status)):
+            for of, entries in _grouped(same, _model_of):
+                self._turns_total.labels(*of, str(stream).lower(), str(status)).inc(len(entries))
+        for of, entries in _grouped(turns, _model_of):
+            self._add_turns_of(of, entries)
+        _observe(self._overhead_seconds, [turn.overhead_ms / 1000 for turn in turns if turn.overhead_ms is not None])
+        sessions = [turn for turn in turns if turn.session_id is not None]
+        self._history.labels("injected").inc(sum([turn.history_messages for turn in sessions]))
+        self._history.labels("trimmed").inc(sum([turn.history_trimmed for turn in sessions]))
+        self._history_tokens.inc(sum([turn.history_tokens for turn in sessions]))
+
+    def _add_turns_of(self, of: tuple[str, str], turns: Sequence[LedgerEntry]) -> None:
+        """Turns of one model and provider."""
+        tokens = self._tokens.labels
+        tokens(*of, "prompt").inc(sum([turn.usage.prompt_tokens for turn in turns]))
+        tokens(*of, "completion").inc(sum([turn.usage.completion_tokens for turn in turns]))
+        tokens(*of, "cached").inc(sum([turn.usage.cached_tokens for turn in turns]))
+        tokens(*of, "reasoning").inc(sum([turn.usage.reasoning_tokens for turn in turns]))
+        self._cost.labels(*of).inc(sum([turn.cost for turn in turns if turn.cost is not None]))
+        latencies = [turn.latency_ms / 1000 for turn in turns if turn.latency_ms is not None]
+        _observe(self._provider_seconds.labels(*of), latencies)
+        _observe(
+            self._first_token_seconds.labels(*of),
+            [turn.ttft_ms / 1000 for turn in turns if turn.ttft_ms is not None],
+        )
+        for turn in turns:
+            if turn.error_status is not None:
+                self._errors.labels(*of, turn.error_code or str(turn.error_status)).inc()
+
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], K]) -> Iterable[tuple[K, list[T]]]:
+    """What has a label in common goes into its metric at once: to find a metric by its labels costs most of all."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups.items()
+
+
+def _observe(histogram: Histogram, values: Iterable[float]) -> None:
+    for value in values:
+        histogram.observe(value)
+
+
+def _kind_of_request(request: _Request) -> tuple[str, str, str]:
+    return (request.method if request.method in _METHODS else "other", request.route, str(request.status))
+
+
+def _model_of(turn: LedgerEntry) -> tuple[str, str]:
+    return (turn.model, turn.provider)

@@ -1,0 +1,101 @@
+"""What an operator is told, after traffic of every kind over two workers, is what the provider saw."""
+
+import os
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.acceptance.process import GatewayProcess
+from tests.acceptance.test_workers import Line, line_to_each, two_workers, wait_for_both, wait_until
+from tests.stubs.openai_wire import Json, OpenAIStub, error
+
+MESSAGES = [{"role": "user", "content": "Good morning."}]
+
+
+@pytest.fixture
+def workers(stub: OpenAIStub, tmp_path: Path) -> Iterator[GatewayProcess]:
+    with GatewayProcess(tmp_path, two_workers(stub)) as gateway:
+        wait_for_both(gateway)
+        yield gateway
+
+
+def sums(gateway: GatewayProcess, name: str, label: str) -> Counter[str]:
+    """A counter's values by one of its labels."""
+    response = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {gateway.first_keys['admin']}"})
+    assert response.status_code == 200, response.text
+    found: Counter[str] = Counter()
+    for family in text_string_to_metric_families(response.text):
+        for sample in family.samples:
+            if sample.name == name:
+                found[sample.labels[label]] += int(sample.value)
+    return found
+
+
+def stream(gateway: GatewayProcess) -> None:
+    headers = {"authorization": f"Bearer {gateway.first_keys['user']}"}
+    body = {"model": "fast", "messages": MESSAGES, "stream": True}
+    assert httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers=headers).text.endswith("[DONE]\n\n")
+
+
+def ask(line: Line, **fields: object) -> None:
+    line.request("POST", "/v1/chat/completions", {"model": "fast", "messages": MESSAGES, **fields})
+
+
+def test_metrics_ledger_and_provider_agree(stub: OpenAIStub, workers: GatewayProcess) -> None:
+    with line_to_each(workers) as (one, other):
+        session = one.request("POST", "/chat/sessions", {})["session_id"]
+        for _ in range(5):
+            ask(one)
+            ask(other, session_id=session)
+            ask(one, session_id=session)
+            stream(workers)
+        stub.reply_with(Json(error("Out of order."), status=500))
+        with pytest.raises(AssertionError):
+            ask(other)
+    answered, asked = 20, len(stub.requests)
+    assert asked == 21
+    wait_until(lambda: sum(sums(workers, "gateway_turns_total", "status").values()) == asked)
+    assert sums(workers, "gateway_turns_total", "status") == {"complete": answered, "failed": 1}
+    assert sums(workers, "gateway_turns_total", "stream") == {"false": 16, "true": 5}
+    tokens = sums(workers, "gateway_turn_tokens_total", "kind")  # the stub says 11 and 7 of each
+    assert tokens["prompt"] == answered * 11
+    assert tokens["completion"] == answered * 7
+    assert sums(workers, "gateway_history_messages_total", "fate")["injected"] == sum(range(0, 20, 2))
+    with closing(sqlite3.connect(workers.directory / "data" / "gateway.db")) as database:
+        ledger = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens), sum(history_messages) FROM turns"
+        assert database.execute(ledger).fetchone() == (21, tokens["prompt"], tokens["completion"], sum(range(0, 20, 2)))
+
+
+def test_what_a_worker_that_was_killed_had_counted_stays(stub: OpenAIStub, workers: GatewayProcess) -> None:
+    del stub
+    with line_to_each(workers) as (one, other):
+        for line in (one, other):
+            ask(line)
+        wait_until(lambda: sums(workers, "gateway_turns_total", "status") == {"complete": 2})
+        os.kill(one.worker, signal.SIGKILL)
+    wait_until(lambda: '"worker ended"' in workers.log)
+    assert sums(workers, "gateway_turns_total", "status") == {"complete": 2}
+    wait_until(lambda: sums_of_gauge(workers) == 1)
+
+
+def sums_of_gauge(gateway: GatewayProcess) -> int:
+    response = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {gateway.first_keys['admin']}"})
+    [line] = [line for line in response.text.splitlines() if line.startswith("gateway_requests_in_flight ")]
+    return int(float(line.split()[1]))
+
+
+def test_the_files_of_the_metrics_go_with_the_server(stub: OpenAIStub, tmp_path: Path) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    with GatewayProcess(tmp_path, two_workers(stub), {"TMPDIR": str(place)}) as gateway:
+        wait_for_both(gateway)
+        assert [entry.name[:16] for entry in place.iterdir()] == ["gateway-metrics-"]
+        assert gateway.stop() == 0
+    assert list(place.iterdir()) == []
