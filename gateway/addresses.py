@@ -1,9 +1,12 @@
-"""URLs of databases, as far as they may be shown: they may hold a password, so one that is wrong is never quoted."""
+"""URLs, as far as they may be shown: they may hold a password, so one that is wrong is never quoted."""
 
 from urllib.parse import SplitResult, urlsplit
 
 POSTGRESQL = ("postgresql://", "postgres://")
 """What the URL of a PostgreSQL database begins with."""
+
+MASK = "********"
+"""Stands where a secret was left out. No setting takes it."""
 
 
 def check_postgres_url(url: str) -> None:
@@ -13,7 +16,7 @@ def check_postgres_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """A URL for messages and logs: without the password, and without the options, which may hold one too."""
-    if url.startswith("sqlite:"):
+    if _is_plain(url):
         return url
     try:
         parts = _split(url)
@@ -21,6 +24,41 @@ def shown(url: str) -> str:
         return "postgresql://…"  # who knows which part of it is the password
     user, at, place = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{place}{parts.path}"
+
+
+def masked(url: str) -> str:
+    """A URL with MASK in place of its password and of the values of its options, any of which may be secret.
+
+    So is the user of an http URL: it is often a token. A URL that does not come apart where it was meant to is MASK.
+    """
+    if _is_plain(url):
+        return url
+    try:
+        parts = _split(url)
+    except ValueError:
+        return MASK
+    if not parts.scheme:
+        return MASK
+    login, at, place = parts.netloc.rpartition("@")
+    options = "?" + "&".join(map(_masked_option, parts.query.split("&"))) if parts.query else ""
+    return f"{parts.scheme}://{_masked_login(parts.scheme, login)}{at}{place}{parts.path}{options}"
+
+
+def _masked_login(scheme: str, login: str) -> str:
+    if scheme in {"http", "https"}:
+        return MASK if login else ""
+    user, colon, _ = login.partition(":")
+    return f"{user}:{MASK}" if colon else user
+
+
+def _masked_option(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    return f"{name}={MASK}" if equals else MASK
+
+
+def _is_plain(url: str) -> bool:
+    """True for databases whose URL has no place for a secret."""
+    return url.startswith("sqlite:") or url == "memory:"
 
 
 def _split(url: str) -> SplitResult:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from gateway.addresses import POSTGRESQL, check_postgres_url
+from gateway.addresses import MASK, POSTGRESQL, check_postgres_url
 from gateway.domain import MAX_HISTORY_MESSAGES
 
 NEVER_FROM_CLIENTS = frozenset(
@@ -44,9 +44,20 @@ class SettingsError(Exception):
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*")
+    @classmethod
+    def _unmasked(cls, value: Any) -> Any:
+        """A mask taken for a secret would be a secret that everybody knows: a pepper that is none, for one."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and MASK in text:
+            raise ValueError(f"{MASK} is where `gateway config show` left out a secret: put the secret there")
+        return value
+
 
 class ServerSettings(_Frozen):
-    host: str = "127.0.0.1"
+    """Where the gateway listens, and with how many processes. `gateway serve` has options for the first three."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 for every one")
     port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
     workers: int = Field(1, ge=1, description="processes that serve")
     max_body_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="a larger request body is answered with 413")
@@ -59,8 +70,8 @@ _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0
 class ExternalTables(_Frozen):
     """Names of the host's own tables, `table` or `schema.table`."""
 
-    messages: str | None = Field(None, description="the host's table of messages")
-    sessions: str | None = Field(None, description="the host's table of sessions")
+    messages: str | None = Field(None, description="the host's table of messages: `table` or `schema.table`")
+    sessions: str | None = Field(None, description="the host's table of sessions: `table` or `schema.table`")
 
     @field_validator("messages", "sessions")
     @classmethod
@@ -73,6 +84,8 @@ class ExternalTables(_Frozen):
 
 
 class StorageSettings(_Frozen):
+    """The database of users, keys, sessions and messages."""
+
     url: str = Field(
         "sqlite:///./data/gateway.db",
         repr=False,  # it may hold a password
@@ -115,6 +128,8 @@ class StorageSettings(_Frozen):
 
 
 class AuthSettings(_Frozen):
+    """How API keys are stored and looked up."""
+
     pepper: SecretStr | None = Field(None, description="keys are stored as HMAC-SHA-256 with it, else as SHA-256")
     cache_seconds: float = Field(
         5.0, ge=0, le=5, description="how long a key found valid is believed; also the longest a revoked one works"
@@ -126,6 +141,8 @@ class AuthSettings(_Frozen):
 
 
 class SessionSettings(_Frozen):
+    """What a session puts into a call, and how its turns wait for each other."""
+
     auto_create: bool = Field(False, description="an unknown session_id is created for its caller instead of a 404")
     max_history_messages: int = Field(
         20, ge=0, le=MAX_HISTORY_MESSAGES, description="history messages injected where a session does not say"
@@ -143,7 +160,7 @@ class SessionSettings(_Frozen):
 
 
 class RetentionSettings(_Frozen):
-    """Days may be fractions of one."""
+    """What is removed by itself, and when. Days may be fractions of one."""
 
     deleted_days: float | None = Field(
         30.0, ge=0, le=36_500, description="deleted sessions are removed for good after so long; null: never"
@@ -158,19 +175,23 @@ class RetentionSettings(_Frozen):
 
 
 class ProviderSettings(_Frozen):
-    connect_timeout: float = Field(10.0, gt=0, le=600, description="seconds")
+    """Calls to all upstreams."""
+
+    connect_timeout: float = Field(10.0, gt=0, le=600, description="seconds to reach an upstream")
     read_timeout: float = Field(300.0, gt=0, le=3600, description="seconds of silence, within a stream too")
     total_timeout: float = Field(600.0, gt=0, le=7200, description="seconds for one whole call")
     max_connections: int = Field(1000, ge=1, le=100_000, description="open connections to all upstreams together")
 
 
 class LoggingSettings(_Frozen):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The log, which goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
 
 
 class ModelSettings(_Frozen):
-    """One entry under `models`."""
+    """What clients may send as "model", and what serves it: one entry of the list `models`."""
 
     name: str = Field(min_length=1, max_length=256, description='what clients send as "model"; "*" is any litellm id')
     model: str = Field(min_length=1, max_length=256, description='litellm\'s id, "echo", or "*"')
@@ -251,17 +272,28 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+_USUAL_FILE = Path("gateway.yaml")
+
+
+def settings_file(path: Path | None = None) -> Path | None:
+    """The file to read: `path`, else $GATEWAY_CONFIG, else ./gateway.yaml if it is there, else none.
+
+    Raises SettingsError if the one that was named is not there.
+    """
+    named = path or (Path(value) if (value := os.environ.get("GATEWAY_CONFIG")) else None)
+    if named is not None and not named.is_file():
+        raise SettingsError(f"{named}: there is no such file")
+    return named or (_USUAL_FILE if _USUAL_FILE.is_file() else None)
+
+
 def load_settings(path: Path | None = None) -> Settings:
-    """Read the settings from `path`, else $GATEWAY_CONFIG, else ./gateway.yaml if it is there, else defaults alone.
+    """Read the settings from the `settings_file`, or take the defaults alone if there is none.
 
     Raises SettingsError, with one line a mistake.
     """
-    named = path or (Path(value) if (value := os.environ.get("GATEWAY_CONFIG")) else None)
-    source = named or Path("gateway.yaml")
-    if named is not None and not source.is_file():
-        raise SettingsError(f"{source}: there is no such file")
-    content = _read_yaml(source) if source.is_file() else {}
-    return parse_settings(content, source=str(source))
+    source = settings_file(path)
+    content = _read_yaml(source) if source is not None else {}
+    return parse_settings(content, source=str(source or _USUAL_FILE))
 
 
 def parse_settings(content: Mapping[str, Any], *, source: str = "settings") -> Settings:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli.configuration import config_app
 from gateway.cli.db import db_app
 from gateway.cli.keys import keys_app
 from gateway.cli.serve import serve
@@ -23,6 +24,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(sessions_app, name="sessions")
 app.add_typer(db_app, name="db")
+app.add_typer(config_app, name="config")
 
 
 def main() -> None:

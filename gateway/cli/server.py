@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import math
-import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,8 @@ from rich.panel import Panel
 from gateway.app import App, create_app
 from gateway.cli.console import fail, mistakes_reported, people
 from gateway.cli.listening import join, reserve
+from gateway.cli.servable import servable_models
 from gateway.cli.workers import CANNOT_START, Lifeline, Workers
-from gateway.providers.models import Models
 from gateway.settings import Settings
 from gateway.tokens.encodings import get_encoding
 
@@ -31,10 +30,6 @@ _LAST_WORDS = 1.0
 def run_server(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C, in as many processes as `server.workers` says. Returns the exit code."""
     server = settings.server
-    if server.workers > 1 and settings.storage.url == "memory:":
-        fail(
-            "server.workers must be 1 where storage.url is memory: each process would keep sessions of its own.", code=2
-        )
     _load(settings)
     if server.workers == 1:
         return _serve(settings)
@@ -51,8 +46,7 @@ def _load(settings: Settings) -> None:
 
     A thread that loaded it would keep its part of the heap, 20 MB that nobody else can use.
     """
-    with mistakes_reported():
-        models = Models(settings, os.environ)
+    models = servable_models(settings)
     try:
         for encoding in models.encodings:
             get_encoding(encoding)

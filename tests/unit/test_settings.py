@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from gateway.addresses import MASK
 from gateway.settings import NEVER_FROM_CLIENTS, SettingsError, load_settings, parse_settings
 from gateway.wire.chat import PASSED_PARAMS
 
@@ -320,6 +321,25 @@ def test_a_file_that_is_not_yaml_is_not_quoted(text: str, tmp_path: Path) -> Non
     with pytest.raises(SettingsError, match=r"gateway\.yaml, line \d+, column \d+: this is not YAML") as caught:
         load_settings(write(tmp_path, text))
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ({"auth": {"pepper": MASK}}, "auth.pepper"),
+        ({"storage": {"url": f"postgresql://alice:{MASK}@db/app"}}, "storage.url"),
+        ({"models": [{"name": "a", "model": "a", "api_key": MASK}]}, "models.0.api_key"),
+        ({"models": [{"name": "a", "model": "a", "api_base": f"https://{MASK}@host.test/v1"}]}, "models.0.api_base"),
+    ],
+)
+def test_a_mask_is_not_taken_for_the_secret(content: dict[str, object], path: str) -> None:
+    [mistake] = mistakes(content)
+    assert mistake.startswith(f"{path}: {MASK} is where `gateway config show` left out a secret")
+
+
+def test_a_variable_may_give_the_secret_that_is_masked_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_AUTH__PEPPER", SECRET)
+    assert parse_settings({"auth": {"pepper": MASK}}).auth.pepper_text == SECRET
 
 
 def test_every_setting_that_is_a_number_has_bounds_and_says_what_it_counts() -> None:
