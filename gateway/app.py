@@ -19,6 +19,7 @@ from gateway.api.openapi import openapi_document
 from gateway.api.operations import OperationRoutes
 from gateway.api.routes import Handlers, build_router, endpoints
 from gateway.api.sessions import SessionRoutes
+from gateway.api.usage import UsageRoutes
 from gateway.api.users import UserRoutes
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_first_keys
@@ -209,6 +210,7 @@ def _stack(settings: Settings, store: Store, models: Models, turns: TurnService,
         contents=ContentRoutes(store),
         keys=KeyRoutes(store, authenticator, settings),
         users=UserRoutes(store, authenticator),
+        usage=UsageRoutes(store),
         audit=AuditRoutes(store),
         operations=OperationRoutes(store, models, metrics),
     )

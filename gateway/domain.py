@@ -24,6 +24,9 @@ IMPORT_MARK = "gateway.import"
 MIN_TTL_SECONDS, MAX_TTL_SECONDS = 60, 3650 * 86_400
 """Of a session: a minute to ten years."""
 
+MAX_USAGE_ROWS = 10_000
+"""The most rows that a report of usage may have."""
+
 
 class Scope(StrEnum):
     USER = "user"
@@ -259,6 +262,45 @@ class SessionStats:
     """By nearest rank: the smallest latency that 95 % of the turns did not exceed."""
     started_at: datetime
     last_message_at: datetime | None
+
+
+class GroupBy(StrEnum):
+    """What the turns of one row of usage have in common."""
+
+    USER = "user"
+    KEY = "key"
+    MODEL = "model"
+    DAY = "day"
+    HOUR = "hour"
+    SESSION = "session"
+
+
+@value
+class UsageSums:
+    """What some turns came to."""
+
+    turns: int
+    failed_turns: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+    """US dollars, of the turns whose price is known; None if there is none."""
+    unpriced_turns: int
+    """How many turns `cost` leaves out."""
+
+
+@value
+class UsageRow:
+    """What the turns of one group came to."""
+
+    group: str | None
+    """Id of the user, key or session, the model that was asked for, the day (2026-03-01) or hour
+    (2026-03-01T12:00:00Z) in UTC. None for turns without a session."""
+    name: str | None
+    """Of the user or key; None if it has none, or is gone, and for every other kind of group."""
+    sums: UsageSums
 
 
 # ── what was done ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from gateway.domain import (
     ApiKey,
     AuditEntry,
     Deployment,
+    GroupBy,
     HistoryMessage,
     LedgerEntry,
     NewMessage,
@@ -17,6 +18,7 @@ from gateway.domain import (
     SessionStats,
     Status,
     StoredMessage,
+    UsageRow,
     User,
 )
 from gateway.values import value
@@ -314,6 +316,15 @@ class Store(Protocol):
 
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
         """Newest first."""
+
+    async def usage(
+        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+    ) -> Sequence[UsageRow]:
+        """What the turns from `since` up to, not including, `until` came to: of one user, or of everyone.
+
+        Days and hours are in their order, other groups by cost, then tokens, the largest first. May take long, and
+        holds up no turn. Raises errors.InvalidRequest (`too_many_rows`) if there are more than `limit`.
+        """
 
     # upkeep
     async def clean(self, cleaning: Cleaning) -> Cleaned | None:

@@ -74,6 +74,34 @@ class StatsOutput(BaseModel):
     last_message_at: str | None
 
 
+class UsageTotals(BaseModel):
+    turns: int
+    failed_turns: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = Field(description="of the prompt's, those that the provider read from its cache")
+    reasoning_tokens: int = Field(description="of the completion's, those that the model spent on reasoning")
+    cost: float | None = Field(description="US dollars, of the turns whose price is known; null if there is none")
+    unpriced_turns: int = Field(description="how many turns cost leaves out")
+
+
+class UsageRowOutput(UsageTotals):
+    group: str | None = Field(
+        description="id of the user, key or session, model, or day or hour in UTC; null for turns without a session"
+    )
+    name: str | None = Field(description="of the user or key, where it is known")
+
+
+class UsageOutput(BaseModel):
+    object: Literal["list"]
+    data: list[UsageRowOutput]
+    has_more: Literal[False]
+    group_by: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    totals: UsageTotals
+
+
 class KeyOutput(BaseModel):
     id: str
     user: str

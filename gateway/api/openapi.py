@@ -63,6 +63,8 @@ def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
     answer = _content(_response_schema(endpoint), endpoint.media_type)
+    if endpoint.other_media_type is not None:
+        answer |= _content({"type": "string"}, endpoint.other_media_type)
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "parameters": _parameters(endpoint, path),

@@ -20,6 +20,7 @@ from gateway.api.keys import KeyRoutes
 from gateway.api.operations import OperationRoutes
 from gateway.api.responses import json_response
 from gateway.api.sessions import SessionRoutes
+from gateway.api.usage import UsageRoutes
 from gateway.api.users import UserRoutes
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -38,6 +39,8 @@ class Endpoint:
     status: int = 200
     is_body_optional: bool = False
     media_type: str = "application/json"
+    other_media_type: str | None = None
+    """In which it answers if asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Handlers:
     contents: ContentRoutes
     keys: KeyRoutes
     users: UserRoutes
+    usage: UsageRoutes
     audit: AuditRoutes
     operations: OperationRoutes
 
@@ -64,6 +68,7 @@ def endpoints(handlers: Handlers) -> list[Endpoint]:
         *_session_endpoints(handlers.sessions),
         *_key_endpoints(handlers.keys),
         *_user_endpoints(handlers.users),
+        *_usage_endpoints(handlers.usage),
         Endpoint(
             "GET",
             "/admin/audit",
@@ -149,6 +154,30 @@ def _user_endpoints(users: UserRoutes) -> list[Endpoint]:
     return [
         Endpoint("GET", every, users.list, "All users, oldest first", schemas.Paging, response=shown, is_list=True),
         Endpoint("DELETE", one, users.erase, "Remove a user and all that is theirs", schemas.Erasure, response=erased),
+    ]
+
+
+def _usage_endpoints(usage: UsageRoutes) -> list[Endpoint]:
+    shown, csv = answers.UsageOutput, "text/csv"
+    return [
+        Endpoint(
+            "GET",
+            "/v1/usage",
+            usage.own,
+            "What own turns came to",
+            schemas.OwnUsageQuery,
+            response=shown,
+            other_media_type=csv,
+        ),
+        Endpoint(
+            "GET",
+            "/admin/usage",
+            usage.everyones,
+            "What everyone's turns came to",
+            schemas.UsageQuery,
+            response=shown,
+            other_media_type=csv,
+        ),
     ]
 
 

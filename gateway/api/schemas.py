@@ -1,17 +1,38 @@
 """What the routes take: validation and /openapi.json come from the same models."""
 
 import re
-from typing import Annotated, Any, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from starlette.datastructures import QueryParams
 
-from gateway.domain import IMPORT_MARK, MAX_HISTORY_MESSAGES, MAX_METADATA_BYTES, MAX_TTL_SECONDS, MIN_TTL_SECONDS
+from gateway.domain import (
+    IMPORT_MARK,
+    MAX_HISTORY_MESSAGES,
+    MAX_METADATA_BYTES,
+    MAX_TTL_SECONDS,
+    MIN_TTL_SECONDS,
+    GroupBy,
+)
 from gateway.errors import InvalidRequest
 from gateway.storage.texts import has_nul, is_storable
 from gateway.wire.json import dump
 
 _PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", re.ASCII)
+
+
+_FIRST_YEAR = 1970
+"""Before it nothing happened; from it on 30 days can be taken off any time."""
 
 
 def _storable(text: str) -> str:
@@ -35,7 +56,22 @@ def _unmarked(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _moment(text: Any) -> datetime:
+    """A date, which is its first moment in UTC, or an RFC 3339 time."""
+    try:
+        if not isinstance(text, str) or _MOMENT.fullmatch(text.upper()) is None:
+            raise ValueError  # noqa: TRY301 - as for a date that does not exist
+        given = datetime.fromisoformat(text.upper())
+        moment = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("expected a date such as 2026-03-01 or a time such as 2026-03-01T12:00:00Z") from None
+    if moment.year < _FIRST_YEAR:
+        raise ValueError(f"expected a time after {_FIRST_YEAR}")
+    return moment
+
+
 Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small_metadata), AfterValidator(_unmarked)]
 
 
@@ -107,6 +143,19 @@ class AuditPaging(Paging):
 
 class KeyFilter(_Query):
     user: str | None = Field(None, description="only this user's keys")
+
+
+class OwnUsageQuery(_Query):
+    group_by: Annotated[GroupBy, WithJsonSchema({"type": "string", "enum": list(GroupBy)})] = GroupBy.DAY
+    since: Moment | None = Field(
+        None, alias="from", description="a date, which begins in UTC, or an RFC 3339 time; 30 days before to"
+    )
+    until: Moment | None = Field(None, alias="to", description="as from, itself not included; the end of today")
+    format: Literal["json", "csv"] = "json"
+
+
+class UsageQuery(OwnUsageQuery):
+    user: str | None = Field(None, description="only this user's, by name or id")
 
 
 class Deletion(_Query):

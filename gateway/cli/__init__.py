@@ -10,6 +10,7 @@ from gateway.cli.db import db_app
 from gateway.cli.keys import keys_app
 from gateway.cli.serve import serve
 from gateway.cli.sessions import sessions_app
+from gateway.cli.usage import usage
 from gateway.cli.users import users_app
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve)
+app.command("usage")(usage)
 app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(sessions_app, name="sessions")

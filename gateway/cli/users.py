@@ -12,7 +12,7 @@ from gateway.auth.audit import audit_entry
 from gateway.cli.console import Config, aligned, fail, read_settings, say, with_store
 from gateway.domain import User
 from gateway.ports import Store
-from gateway.storage.exporting import every_session, every_user
+from gateway.storage.exporting import every_session, every_user, find_user
 from gateway.wire.json import dump
 
 users_app = typer.Typer(help="List and erase users. Works while the server runs.", no_args_is_help=True)
@@ -67,23 +67,12 @@ class _Holdings:
 
 
 async def _look(store: Store, name_or_id: str) -> _Holdings | None:
-    user = await _find(store, name_or_id)
+    user = await find_user(store, name_or_id)
     if user is None:
         return None
     counts = [session.message_count async for session in every_session(store, user)]
     keys = await store.list_keys(user_name=user.name)
     return _Holdings(user, len(keys), len(counts), sum(counts))
-
-
-async def _find(store: Store, name_or_id: str) -> User | None:
-    """Names are unique, and so are ids; should one user's name be another's id, it is the id that counts."""
-    by_name = None
-    async for user in every_user(store):
-        if user.id == name_or_id:
-            return user
-        if user.name == name_or_id:
-            by_name = user
-    return by_name
 
 
 def _confirm(holdings: _Holdings) -> None:

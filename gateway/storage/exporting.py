@@ -66,6 +66,17 @@ async def every_user(store: Store) -> AsyncIterator[User]:
         offset += len(page.items)
 
 
+async def find_user(store: Store, name_or_id: str) -> User | None:
+    """Names are unique, and so are ids; should one user's name be another's id, it is the id that counts."""
+    by_name = None
+    async for user in every_user(store):
+        if user.id == name_or_id:
+            return user
+        if user.name == name_or_id:
+            by_name = user
+    return by_name
+
+
 async def every_session(store: Store, user: User) -> AsyncIterator[Session]:
     """Every session of a user that is not deleted, archived ones too, in the order of their ids."""
     after = ""

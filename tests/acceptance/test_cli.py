@@ -28,7 +28,7 @@ def test_the_version_is_alone_on_standard_output(gateway_dir: GatewayProcess) ->
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["--help"], ["serve", "keys", "users", "sessions", "db", "--version"]),
+        (["--help"], ["serve", "usage", "keys", "users", "sessions", "db", "--version"]),
         (["serve", "--help"], ["--host", "--port", "--workers"]),
         (["db", "--help"], ["upgrade", "current", "check", "sql", "copy"]),
         (["keys", "create", "--help"], ["--user", "--admin", "--expires-in"]),

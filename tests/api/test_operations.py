@@ -68,6 +68,8 @@ ROUTES = {
     ("get", "/admin/users"),
     ("delete", "/admin/users/{user_id}"),
     ("get", "/admin/audit"),
+    ("get", "/admin/usage"),
+    ("get", "/v1/usage"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
@@ -143,6 +145,7 @@ async def test_what_is_answered_is_what_is_described(
         return shown
 
     audited = await first(admin, "/admin/audit")
+    usage = (await ada.http.get("/v1/usage")).json()
     for schema, shown in [
         ("SessionOutput", await ada.session(session)),
         ("MessageOutput", (await ada.messages(session))[0]),
@@ -155,6 +158,9 @@ async def test_what_is_answered_is_what_is_described(
         ("ErasedUserOutput", erased),
         ("AuditOutput", audited),
         ("ActorOutput", audited["actor"]),
+        ("UsageOutput", usage),
+        ("UsageRowOutput", usage["data"][0]),
+        ("UsageTotals", usage["totals"]),
         ("ModelOutput", (await ada.http.get("/v1/models/echo")).json()),
         ("ErrorOutput", (await ada.http.get("/nope")).json()),
     ]:
@@ -181,6 +187,15 @@ async def test_what_a_query_must_have_and_what_is_a_pair(document: Json) -> None
 async def test_an_export_is_described_as_lines(document: Json) -> None:
     export = operations(document)["get", "/chat/sessions/{session_id}/export"]
     assert list(export["responses"]["200"]["content"]) == ["application/x-ndjson"]
+
+
+@pytest.mark.parametrize("path", ["/v1/usage", "/admin/usage"])
+async def test_usage_is_described_as_json_and_csv(document: Json, path: str) -> None:
+    usage = operations(document)["get", path]
+    assert list(usage["responses"]["200"]["content"]) == ["application/json", "text/csv"]
+    asked = {each["name"]: each["schema"] for each in usage["parameters"]}
+    assert asked.keys() - {"user"} == {"group_by", "from", "to", "format"}
+    assert asked["group_by"]["enum"] == ["user", "key", "model", "day", "hour", "session"]
 
 
 async def test_only_a_new_session_may_be_asked_for_without_a_body(document: Json) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
-from gateway.domain import Session
+from gateway.domain import GroupBy, Session
 from gateway.errors import StorageUnavailable
 from gateway.ports import Cleaning, Hold, Locked, OpenedTurn
 from gateway.storage.errors import ConstraintViolated
@@ -260,6 +260,7 @@ OPEN = ("s", "u", None, 0, -1, "h", None, 30.0, *[None] * SESSION_COLUMNS)
         ("list_sessions", ("u", False, 10, 0), "sessions_by_user"),
         ("list_ledger", ("u", 10, 0), "turns_by_user"),
         ("session_stats", ("s", "u"), "turns_by_session"),
+        ("usage", ("day", at(0), at(1), "u", 10), "turns_by_user"),
         ("messages_to_index", ("s", 10, 1000), "messages_pkey"),
     ],
 )
@@ -270,6 +271,22 @@ async def test_statements_go_by_an_index(url: str, name: str, values: tuple[obje
         plan = "\n".join([row[0] for row in await connection.fetch(f"EXPLAIN {QUERIES[name]}", *values)])
     assert index in plan
     assert "Seq Scan" not in plan
+
+
+async def test_reports_of_usage_leave_a_connection_to_the_turns(url: str) -> None:
+    async with (
+        running(PostgresStore(url, pool_size=2)) as store,
+        connected(url) as other,
+        connected(url) as watcher,
+    ):
+        locking = other.transaction()
+        await locking.start()
+        await other.execute("LOCK TABLE turns")
+        reports = [asyncio.create_task(store.usage(GroupBy.DAY, since=at(0), until=at(1), limit=10)) for _ in range(3)]
+        await until_waiting(watcher)
+        await store.ping()
+        await locking.rollback()
+        assert await asyncio.gather(*reports) == [[]] * 3
 
 
 async def test_two_indexers_at_once_are_harmless(url: str, session: Session) -> None:

@@ -86,6 +86,13 @@ async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, na
         ),
         ("has_earlier_ticket", ["SEARCH turn_queue USING INDEX turn_queue_by_session (session_id=?)"]),
         (
+            "usage",
+            [
+                "SEARCH turns USING INDEX turns_by_time (created_at>? AND created_at<?)",
+                "SEARCH turns USING INDEX turns_by_user (user_id=? AND created_at>? AND created_at<?)",
+            ],
+        ),
+        (
             "nth_latency",
             [
                 "SEARCH turns USING INDEX sqlite_autoindex_turns_1 (turn_id=?)",

@@ -11,12 +11,14 @@ from datetime import datetime
 from gateway.domain import (
     ApiKey,
     AuditEntry,
+    GroupBy,
     LedgerEntry,
     SearchHit,
     Session,
     SessionChanges,
     SessionStats,
     StoredMessage,
+    UsageRow,
     User,
 )
 from gateway.errors import StorageUnavailable
@@ -34,6 +36,7 @@ from gateway.ports import (
 from gateway.storage.memory.retention import clean
 from gateway.storage.memory.search import search
 from gateway.storage.memory.tables import Tables, refuse, stored
+from gateway.storage.memory.usage import usage
 from gateway.storage.rules import (
     appending,
     check_appending,
@@ -313,6 +316,11 @@ class InMemoryStore:
         found = [entry for entry in self._opened().ledger.values() if entry.user_id == user_id]
         found.sort(key=lambda entry: (entry.created_at, entry.turn_id), reverse=True)
         return page(found[offset : offset + limit + 1], limit)
+
+    async def usage(
+        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+    ) -> Sequence[UsageRow]:
+        return usage(self._opened(), group_by, since=since, until=until, user_id=user_id, limit=limit)
 
     # upkeep
 

@@ -487,6 +487,52 @@ ORDER BY created_at DESC, turn_id DESC
 LIMIT $2 OFFSET $3;
 
 
+-- name: usage
+-- $1 what to group by, $2 since, $3 until, $4 user or null for everyone, $5 limit. In no order. Whichever branch is
+-- meant, it goes by an index, and the other reads nothing.
+SELECT
+    grouped,
+    CASE $1::text
+        WHEN 'user' THEN (SELECT name FROM users WHERE id = grouped)
+        WHEN 'key' THEN (SELECT name FROM api_keys WHERE id = grouped)
+    END,
+    turns, failed_turns, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, unpriced_turns
+FROM (
+    SELECT
+        CASE $1::text
+            WHEN 'user' THEN user_id
+            WHEN 'key' THEN key_id
+            WHEN 'model' THEN model
+            WHEN 'session' THEN session_id
+            WHEN 'day' THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+            WHEN 'hour' THEN to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":00:00Z"')
+        END AS grouped,
+        count(*) AS turns,
+        count(*) FILTER (WHERE status = 'failed') AS failed_turns,
+        sum(prompt_tokens) AS prompt_tokens,
+        sum(completion_tokens) AS completion_tokens,
+        sum(cached_tokens) AS cached_tokens,
+        sum(reasoning_tokens) AS reasoning_tokens,
+        sum(cost) AS cost,
+        count(*) - count(cost) AS unpriced_turns
+    FROM (
+        SELECT
+            user_id, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens, cached_tokens,
+            reasoning_tokens, cost
+        FROM turns
+        WHERE $4::text IS NULL AND created_at >= $2 AND created_at < $3
+        UNION ALL
+        SELECT
+            user_id, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens, cached_tokens,
+            reasoning_tokens, cost
+        FROM turns
+        WHERE user_id = $4 AND created_at >= $2 AND created_at < $3
+    ) AS chosen
+    GROUP BY 1
+    LIMIT $5
+) AS sums;
+
+
 -- name: search
 -- $1 user, $2 what to look for, as a tsquery, $3 the same without the user, by which is ranked, $4 with archived ones,
 -- $5 limit, $6 offset. The best first, then the newest. The share of the words that were looked for is what counts: 2

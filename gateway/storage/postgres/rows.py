@@ -22,6 +22,8 @@ from gateway.domain import (
     Status,
     StoredMessage,
     Usage,
+    UsageRow,
+    UsageSums,
     User,
 )
 
@@ -144,6 +146,11 @@ def to_ledger_entry(row: Row) -> LedgerEntry:
         history_tokens=row[24],
         history_trimmed=row[25],
     )
+
+
+def to_usage_row(row: Row) -> UsageRow:
+    group, name, *sums = row
+    return UsageRow(group, name, UsageSums(*sums))
 
 
 def to_stats(row: Row) -> SessionStats:

@@ -5,6 +5,7 @@ _WRITE_SECONDS, because they may carry a reply that was paid for; a database tha
 The time that a work waits for a free connection counts.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -13,12 +14,14 @@ from typing import Any, TypeVar
 from gateway.domain import (
     ApiKey,
     AuditEntry,
+    GroupBy,
     LedgerEntry,
     SearchHit,
     Session,
     SessionChanges,
     SessionStats,
     StoredMessage,
+    UsageRow,
     User,
 )
 from gateway.ports import (
@@ -43,6 +46,9 @@ from gateway.storage.words import phrases_of
 T = TypeVar("T")
 
 _WRITE_SECONDS = 30.0
+_USAGE_SECONDS = 30.0
+"""A sum over millions of turns takes seconds, and only who asked for it waits."""
+
 _MOST_TO_INDEX = 2000
 """Messages that a search adds to the index before it looks."""
 
@@ -70,6 +76,7 @@ class PostgresStore:
         statements: Mapping[str, str] = QUERIES,
     ) -> None:
         self._timeout = timeout
+        self._accounting = asyncio.Lock()
         self._pool = Pool(url, statements, timeout=timeout, size=pool_size, statement_cache_size=statement_cache_size)
 
     async def start(self) -> None:
@@ -276,6 +283,18 @@ class PostgresStore:
         if not is_storable(user_id):
             return _NOTHING
         return await self._read(lambda link: turns.list_ledger(link, user_id, limit=limit, offset=offset))
+
+    async def usage(
+        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+    ) -> Sequence[UsageRow]:
+        """One at a time: whoever asks for many must not take all connections from the turns."""
+        if not is_storable(user_id):
+            return ()
+        async with self._accounting:
+            return await self._pool.run(
+                lambda link: turns.usage(link, group_by, since=since, until=until, user_id=user_id, limit=limit),
+                patience=max(_USAGE_SECONDS, self._timeout),
+            )
 
     # upkeep
 

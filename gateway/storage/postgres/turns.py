@@ -1,12 +1,14 @@
 """Works that open and close a turn, its hold, and the ledger. None of them costs more in a longer session."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncpg import Record
 
-from gateway.domain import LedgerEntry, Session
+from gateway.domain import GroupBy, LedgerEntry, Session, UsageRow
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
+from gateway.storage.accounting import in_order
 from gateway.storage.postgres import sessions
 from gateway.storage.postgres.pool import Link
 from gateway.storage.postgres.rows import (
@@ -17,6 +19,7 @@ from gateway.storage.postgres.rows import (
     to_history_messages,
     to_ledger_entry,
     to_session,
+    to_usage_row,
 )
 from gateway.storage.rules import appending, newest_messages, page
 
@@ -116,3 +119,10 @@ async def close_turn(link: Link, turn: ClosedTurn) -> int | None:
 
 async def list_ledger(link: Link, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
     return page([to_ledger_entry(row) for row in await link.rows("list_ledger", user_id, limit + 1, offset)], limit)
+
+
+async def usage(
+    link: Link, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None, limit: int
+) -> Sequence[UsageRow]:
+    rows = await link.rows("usage", group_by, since, until, user_id, limit + 1)
+    return in_order([to_usage_row(row) for row in rows], group_by, limit)

@@ -336,6 +336,52 @@ ORDER BY created_at DESC, turn_id DESC
 LIMIT :limit OFFSET :offset;
 
 
+-- name: usage
+-- What turns came to, of one user, or of everyone if that is null; in no order. Whichever branch is meant, it goes by
+-- an index, and the other reads nothing.
+SELECT
+    grouped,
+    CASE :group_by
+        WHEN 'user' THEN (SELECT name FROM users WHERE id = grouped)
+        WHEN 'key' THEN (SELECT name FROM api_keys WHERE id = grouped)
+    END,
+    turns, failed_turns, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, unpriced_turns
+FROM (
+    SELECT
+        CASE :group_by
+            WHEN 'user' THEN user_id
+            WHEN 'key' THEN key_id
+            WHEN 'model' THEN model
+            WHEN 'session' THEN session_id
+            WHEN 'day' THEN strftime('%Y-%m-%d', created_at / 1000000, 'unixepoch')
+            WHEN 'hour' THEN strftime('%Y-%m-%dT%H:00:00Z', created_at / 1000000, 'unixepoch')
+        END AS grouped,
+        count(*) AS turns,
+        count(*) FILTER (WHERE status = 'failed') AS failed_turns,
+        sum(prompt_tokens) AS prompt_tokens,
+        sum(completion_tokens) AS completion_tokens,
+        sum(cached_tokens) AS cached_tokens,
+        sum(reasoning_tokens) AS reasoning_tokens,
+        sum(cost) AS cost,
+        count(*) - count(cost) AS unpriced_turns
+    FROM (
+        SELECT
+            user_id, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens, cached_tokens,
+            reasoning_tokens, cost
+        FROM turns
+        WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
+        UNION ALL
+        SELECT
+            user_id, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens, cached_tokens,
+            reasoning_tokens, cost
+        FROM turns
+        WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
+    )
+    GROUP BY 1
+    LIMIT :limit
+);
+
+
 -- name: has_earlier_ticket
 -- Whether somebody waits for the session with an earlier ticket than this one; anybody, if this is none.
 SELECT EXISTS (

@@ -22,6 +22,8 @@ from gateway.domain import (
     Status,
     StoredMessage,
     Usage,
+    UsageRow,
+    UsageSums,
     User,
 )
 from gateway.ports import Appending
@@ -180,6 +182,11 @@ def to_ledger_entry(row: Row) -> LedgerEntry:
         history_tokens=row[24],
         history_trimmed=row[25],
     )
+
+
+def to_usage_row(row: Row) -> UsageRow:
+    group, name, *sums = row
+    return UsageRow(group, name, UsageSums(*sums))
 
 
 def to_audit(row: Row) -> AuditEntry:

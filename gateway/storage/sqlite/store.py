@@ -14,12 +14,14 @@ from functools import partial
 from gateway.domain import (
     ApiKey,
     AuditEntry,
+    GroupBy,
     LedgerEntry,
     SearchHit,
     Session,
     SessionChanges,
     SessionStats,
     StoredMessage,
+    UsageRow,
     User,
 )
 from gateway.ports import Appending, Cleaned, Cleaning, ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
@@ -326,6 +328,13 @@ class SqliteStore:
     async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
         return await self._lanes.read(
             lambda connection: turns.list_ledger(connection, user_id, limit=limit, offset=offset)
+        )
+
+    async def usage(
+        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+    ) -> Sequence[UsageRow]:
+        return await self._lanes.search(
+            lambda connection: turns.usage(connection, group_by, since=since, until=until, user_id=user_id, limit=limit)
         )
 
     # upkeep

@@ -3,16 +3,25 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import orjson
 
-from gateway.domain import LedgerEntry, Session
+from gateway.domain import GroupBy, LedgerEntry, Session, UsageRow
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
+from gateway.storage.accounting import in_order
 from gateway.storage.rules import appending, most_messages, newest_messages, nothing_new, page, read_after
 from gateway.storage.sqlite import messages, sessions
 from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.queries import QUERIES, execute_rows
-from gateway.storage.sqlite.rows import from_ledger_entry, to_history_message, to_ledger_entry, to_session
+from gateway.storage.sqlite.rows import (
+    from_ledger_entry,
+    from_time,
+    to_history_message,
+    to_ledger_entry,
+    to_session,
+    to_usage_row,
+)
 from gateway.storage.texts import is_storable
 
 
@@ -80,6 +89,22 @@ def list_ledger(connection: sqlite3.Connection, user_id: str, *, limit: int, off
         return Page((), has_more=False)
     rows = connection.execute(QUERIES["list_ledger"], {"user_id": user_id, "limit": limit + 1, "offset": offset})
     return page([to_ledger_entry(row) for row in rows], limit)
+
+
+def usage(
+    connection: sqlite3.Connection,
+    group_by: GroupBy,
+    *,
+    since: datetime,
+    until: datetime,
+    user_id: str | None,
+    limit: int,
+) -> Sequence[UsageRow]:
+    if not is_storable(user_id):
+        return ()
+    asked = {"since": from_time(since), "until": from_time(until), "user_id": user_id, "limit": limit + 1}
+    rows = connection.execute(QUERIES["usage"], {"group_by": group_by.value, **asked})
+    return in_order([to_usage_row(row) for row in rows], group_by, limit)
 
 
 # ── who waits ────────────────────────────────────────────────────────────────────────────────────────────────────

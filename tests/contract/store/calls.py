@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from gateway.domain import SessionChanges, User
+from gateway.domain import GroupBy, SessionChanges, User
 from gateway.ports import Cleaning, ClosedTurn, Hold, Store, TurnOpening
 from tests.contract.store.values import (
     ALICE,
@@ -85,5 +85,6 @@ ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "list_audit": lambda store: store.list_audit(limit=1, offset=0),
     "close_turn": lambda store: store.close_turn(ClosedTurn(make_entry())),
     "list_ledger": lambda store: store.list_ledger(ALICE.id, limit=1, offset=0),
+    "usage": lambda store: store.usage(GroupBy.DAY, since=START, until=at(1), limit=1),
     **{name: partial(_call, call) for name, (call, _) in FINDING_NOTHING.items()},
 }
