@@ -2,10 +2,8 @@
 
 import os
 import signal
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,6 +14,7 @@ from tests.acceptance.process import GatewayProcess
 from tests.acceptance.test_workers import Line, line_to_each, two_workers, wait_for_both, wait_until
 from tests.stubs.openai_wire import Json, OpenAIStub, error
 
+KINDS = ("prompt", "completion", "cached", "reasoning")
 MESSAGES = [{"role": "user", "content": "Good morning."}]
 
 
@@ -26,10 +25,15 @@ def workers(stub: OpenAIStub, tmp_path: Path) -> Iterator[GatewayProcess]:
         yield gateway
 
 
+def as_admin(gateway: GatewayProcess, path: str) -> httpx.Response:
+    response = httpx.get(f"{gateway.url}{path}", headers={"authorization": f"Bearer {gateway.first_keys['admin']}"})
+    assert response.status_code == 200, response.text
+    return response
+
+
 def sums(gateway: GatewayProcess, name: str, label: str) -> Counter[str]:
     """A counter's values by one of its labels."""
-    response = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {gateway.first_keys['admin']}"})
-    assert response.status_code == 200, response.text
+    response = as_admin(gateway, "/metrics")
     found: Counter[str] = Counter()
     for family in text_string_to_metric_families(response.text):
         for sample in family.samples:
@@ -48,7 +52,7 @@ def ask(line: Line, **fields: object) -> None:
     line.request("POST", "/v1/chat/completions", {"model": "fast", "messages": MESSAGES, **fields})
 
 
-def test_metrics_ledger_and_provider_agree(stub: OpenAIStub, workers: GatewayProcess) -> None:
+def test_metrics_usage_and_provider_agree(stub: OpenAIStub, workers: GatewayProcess) -> None:
     with line_to_each(workers) as (one, other):
         session = one.request("POST", "/chat/sessions", {})["session_id"]
         for _ in range(5):
@@ -68,9 +72,9 @@ def test_metrics_ledger_and_provider_agree(stub: OpenAIStub, workers: GatewayPro
     assert tokens["prompt"] == answered * 11
     assert tokens["completion"] == answered * 7
     assert sums(workers, "gateway_history_messages_total", "fate")["injected"] == sum(range(0, 20, 2))
-    with closing(sqlite3.connect(workers.directory / "data" / "gateway.db")) as database:
-        ledger = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens), sum(history_messages) FROM turns"
-        assert database.execute(ledger).fetchone() == (21, tokens["prompt"], tokens["completion"], sum(range(0, 20, 2)))
+    counted = ("turns", "failed_turns", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    totals = as_admin(workers, "/admin/usage").json()["totals"]
+    assert [totals[name] for name in counted] == [asked, 1, *[tokens[kind] for kind in KINDS]]
 
 
 def test_what_a_worker_that_was_killed_had_counted_stays(stub: OpenAIStub, workers: GatewayProcess) -> None:
@@ -86,7 +90,7 @@ def test_what_a_worker_that_was_killed_had_counted_stays(stub: OpenAIStub, worke
 
 
 def sums_of_gauge(gateway: GatewayProcess) -> int:
-    response = httpx.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {gateway.first_keys['admin']}"})
+    response = as_admin(gateway, "/metrics")
     [line] = [line for line in response.text.splitlines() if line.startswith("gateway_requests_in_flight ")]
     return int(float(line.split()[1]))
 
