@@ -144,3 +144,17 @@ def test_on_a_terminal_lines_are_for_people() -> None:
     assert "status=201" in ANSI.sub("", text)
     assert "Started on 8000" in text
     assert not text.startswith("{")
+
+
+def test_libraries_and_the_gateway_write_under_one_lock() -> None:
+    """Two, taken in either order by a thread and by the loop, could wait for each other."""
+    code = """
+import logging
+from gateway.settings import LoggingSettings
+from gateway.telemetry.logs import configure_logging
+
+configure_logging(LoggingSettings(format="json"))
+[handler] = logging.getLogger().handlers
+assert handler.lock is handler.stream.lock
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - a program of ours

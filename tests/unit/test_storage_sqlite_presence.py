@@ -95,11 +95,16 @@ def change_behind(path: Path, statement: str) -> None:
         connection.execute(statement)
 
 
-async def recalled(store: SqliteStore, session: Session) -> Session | None:
-    """What opening a turn says of the session to who has all its messages; None if it cannot be opened."""
+async def opens_as(store: SqliteStore, session: Session) -> object:
     asked = opening(session, known_seq=session.last_seq, known_epoch=session.epoch, hold=HOLD)
     opened = await store.open_turn(asked)
     await store.release_hold(session.id, HOLD)
+    return opened
+
+
+async def recalled(store: SqliteStore, session: Session) -> Session | None:
+    """What opening a turn says of the session to who has all its messages; None if it cannot be opened."""
+    opened = await opens_as(store, session)
     return opened.session if isinstance(opened, OpenedTurn) else None
 
 
@@ -196,13 +201,6 @@ CHANGES: dict[str, Change] = {
     "queue": lambda store, session: store.queue_turn(ALICE.id, session.id, lease=30),
     "close without a hold": lambda store, session: store.close_turn(make_turn(session)),
 }
-
-
-async def opens_as(store: SqliteStore, session: Session) -> object:
-    asked = opening(session, known_seq=session.last_seq, known_epoch=session.epoch, hold=HOLD)
-    opened = await store.open_turn(asked)
-    await store.release_hold(session.id, HOLD)
-    return opened
 
 
 @pytest.mark.parametrize("change", CHANGES.keys())
