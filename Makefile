@@ -58,7 +58,7 @@ bench-quick: .venv/.installed ## the main figures in less than a minute, against
 # the second file takes its pins from the first, so that both install into one environment.
 .PHONY: lock
 lock: .venv-lock/.installed ## pin the dependencies anew, with hashes (ARGS=--upgrade takes newer versions)
-	$(COMPILE) --output-file constraints.txt pyproject.toml
+	$(COMPILE) --extra redis --extra otlp --output-file constraints.txt pyproject.toml
 	$(COMPILE) --output-file constraints-dev.txt --extra dev --constraint constraints.txt pyproject.toml
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \

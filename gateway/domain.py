@@ -45,9 +45,30 @@ class Status(StrEnum):
 
 
 @value
+class Limits:
+    """What may be used at most, by a key or by all keys of a user together. None: as much as they like."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    """Of prompt, injected history included, and completion together; the same for a day and a month."""
+    parallel_calls: int | None = None
+    tokens_per_day: int | None = None
+    """Days and months are the calendar's, in UTC."""
+    tokens_per_month: int | None = None
+    dollars_per_day: float | None = None
+    dollars_per_month: float | None = None
+
+
+UNLIMITED = Limits()
+
+
+@value
 class User:
     id: str
     name: str
+    limits: Limits = UNLIMITED
+    disabled_at: datetime | None = None
+    """Since when none of the user's keys is valid; None if they are."""
 
 
 @value
@@ -62,9 +83,15 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """To within a minute or so; None if it never was."""
+    allowed_models: frozenset[str] | None = None
+    """Names that it may send as `model`; None: any."""
+    limits: Limits = UNLIMITED
 
     def is_usable(self, now: datetime) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        is_alive = self.revoked_at is None and self.user.disabled_at is None
+        return is_alive and (self.expires_at is None or now < self.expires_at)
 
 
 @value
@@ -75,6 +102,11 @@ class Caller:
     user_name: str
     key_id: str
     scopes: frozenset[Scope]
+    allowed_models: frozenset[str] | None = None
+    limits: Limits = UNLIMITED
+    """Of the key."""
+    user_limits: Limits = UNLIMITED
+    """Of all keys of the user together."""
 
 
 # ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +275,8 @@ class LedgerEntry:
     history_messages: int = 0
     history_tokens: int = 0
     history_trimmed: int = 0
+    deployment: str | None = None
+    """Which of the model's deployments served, where it has several or another model stood in for it."""
 
 
 @value

@@ -43,7 +43,7 @@ class Authenticator:
         else:
             asked_at = self._clock()  # the answer may be as old as the question
             key = await self._find(text, digest)
-            caller = Caller(key.user.id, key.user.name, key.id, key.scopes)
+            caller = _caller(key)
             self._remember(digest, key, caller, asked_at + self._cache_seconds)
         if not key.is_usable(datetime.now(UTC)):
             self._cache.pop(digest, None)
@@ -71,6 +71,18 @@ class Authenticator:
         self._cache.move_to_end(digest)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
+
+
+def _caller(key: ApiKey) -> Caller:
+    return Caller(
+        user_id=key.user.id,
+        user_name=key.user.name,
+        key_id=key.id,
+        scopes=key.scopes,
+        allowed_models=key.allowed_models,
+        limits=key.limits,
+        user_limits=key.user.limits,
+    )
 
 
 def _bearer(authorization: str | None) -> str:
