@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from bench.modes import chat, litellm, long_session, start
 from bench.results import Results
@@ -50,12 +51,17 @@ def judge(results: Results) -> list[Verdict]:
     return [Verdict(bar, bar.measured(results)) for bar in BARS]
 
 
-def _rates(over: tuple[str, str], under: tuple[str, str]) -> Callable[[Results], float | None]:
-    """The ratio of the requests a second of two rows, each named by mode and label."""
+def _rates(mode: str, over: str, under: str) -> Callable[[Results], float | None]:
+    """The ratio of the requests a second of two rows of a mode: the median over its rounds.
+
+    Two spells of load in the same round are seconds apart, while the machine is in one mood.
+    """
 
     def ratio(results: Results) -> float | None:
-        upper, lower = results.row(*over), results.row(*under)
-        return upper.rate / lower.rate if upper and lower else None
+        upper, lower = results.row(mode, over), results.row(mode, under)
+        if upper is None or lower is None:
+            return None
+        return median(one.rate / other.rate for one, other in zip(upper.rounds, lower.rounds, strict=True))
 
     return ratio
 
@@ -74,23 +80,30 @@ def _figure(mode: str, label: str) -> Callable[[Results], float | None]:
     return lambda results: results.figure(mode, label)
 
 
-_STATELESS, _STREAM = (chat.STATELESS, chat.PLAIN), (chat.STREAM, chat.IN_SESSIONS)
-_SESSION = (chat.SESSION, chat.IN_SESSIONS)
-
 BARS = (
     Bar(
-        "stateless, key checked, ledger fsynced", 0.7, True, "× ferrogw", _rates(_STATELESS, (chat.STATELESS, FERROGW))
+        "stateless, key checked, ledger fsynced",
+        0.7,
+        True,
+        "× ferrogw",
+        _rates(chat.STATELESS, chat.PLAIN, FERROGW),
     ),
-    Bar("session turn, 20 messages, fsynced", 0.5, True, "× stateless", _rates(_SESSION, (chat.SESSION, chat.PLAIN))),
+    Bar(
+        "session turn, 20 messages, fsynced",
+        0.5,
+        True,
+        "× stateless",
+        _rates(chat.SESSION, chat.IN_SESSIONS, chat.PLAIN),
+    ),
     Bar(
         "session turn, 20 messages, fsynced",
         25,
         True,
         "× LiteLLM proxy, stateless",
-        _rates(_SESSION, (chat.STATELESS, LITELLM)),
+        _rates(chat.SESSION, chat.IN_SESSIONS, LITELLM),
     ),
-    Bar("streams of 200 events, stored", 3, True, "× ferrogw", _rates(_STREAM, (chat.STREAM, FERROGW))),
-    Bar("streams of 200 events, stored", 100, True, "× LiteLLM proxy", _rates(_STREAM, (chat.STREAM, LITELLM))),
+    Bar("streams of 200 events, stored", 3, True, "× ferrogw", _rates(chat.STREAM, chat.IN_SESSIONS, FERROGW)),
+    Bar("streams of 200 events, stored", 100, True, "× LiteLLM proxy", _rates(chat.STREAM, chat.IN_SESSIONS, LITELLM)),
     Bar(
         "p50 of a turn in a session of 100,000 messages",
         1.25,
@@ -105,6 +118,6 @@ BARS = (
         0.85,
         True,
         "× bare litellm.acompletion",
-        _rates((litellm.LITELLM, litellm.THROUGH), (litellm.LITELLM, litellm.BARE)),
+        _rates(litellm.LITELLM, litellm.THROUGH, litellm.BARE),
     ),
 )

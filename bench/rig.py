@@ -1,7 +1,7 @@
 """What every mode is given: the machine divided, the upstream running, a place for files, how long to measure."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +58,9 @@ class Rig:
         with self.start(self.gateway_target(upstream, **settings)) as started:
             yield started
 
-    def peer_targets(self, mode: str, upstream: str) -> list[Target]:
-        """The peers that can be measured here; of the others the results are told why not."""
-        found = [_PEERS[name](self.new_directory(), upstream) for name in self.peers]
+    def peer_targets(self, mode: str, upstream: str, only: Sequence[str] = EVERY_PEER) -> list[Target]:
+        """Those of the peers that can be measured here; of the others the results are told why not."""
+        found = [_PEERS[name](self.new_directory(), upstream) for name in self.peers if name in only]
         for peer in found:
             if isinstance(peer, Missing):
                 self.results.leave_out(mode, peer.name, peer.why)

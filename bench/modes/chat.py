@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from bench import BenchFailed
 from bench.chat import check_reply, create_sessions, fill_sessions
 from bench.load import CONNECTIONS, Contender, chat_contender, measure
-from bench.rig import Rig
+from bench.rig import EVERY_PEER, Rig
 from bench.running import Running
 from bench.targets import LITELLM, OURS, Target
 
@@ -26,10 +26,11 @@ def stateless(rig: Rig) -> None:
 
 
 def session(rig: Rig) -> None:
-    with rig.gateway() as ours:
+    """LiteLLM proxy is loaded between, without sessions, because a bar compares the two."""
+    with _ours_and_peers(rig, SESSION, rig.upstream.whole, only=(LITELLM,)) as (ours, peers):
         sessions = filled_sessions(rig, ours)
-        contenders = [chat_contender(rig, PLAIN, ours), chat_contender(rig, IN_SESSIONS, ours, sessions=sessions)]
-        measure(rig, SESSION, contenders)
+        stored = chat_contender(rig, IN_SESSIONS, ours, sessions=sessions)
+        measure(rig, SESSION, [stored, *_passing_on(rig, ours, peers)])
 
 
 def stream(rig: Rig) -> None:
@@ -49,13 +50,13 @@ def filled_sessions(rig: Rig, ours: Running, *, stream: bool = False) -> Sequenc
 
 @contextmanager
 def _ours_and_peers(
-    rig: Rig, mode: str, upstream: str, *, stream: bool = False
+    rig: Rig, mode: str, upstream: str, *, stream: bool = False, only: Sequence[str] = EVERY_PEER
 ) -> Iterator[tuple[Running, list[Running]]]:
     """All of them running and found to pass replies on; a peer that does not is left out."""
     with ExitStack() as stack:
         ours = stack.enter_context(rig.gateway(upstream))
         check_reply(ours.target, stream=stream)
-        peers = [stack.enter_context(rig.start(target)) for target in rig.peer_targets(mode, upstream)]
+        peers = [stack.enter_context(rig.start(target)) for target in rig.peer_targets(mode, upstream, only)]
         yield ours, [peer for peer in peers if _is_fit(rig, mode, peer.target, stream=stream)]
 
 
