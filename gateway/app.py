@@ -25,6 +25,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_first_keys
 from gateway.domain import Via
 from gateway.jobs.indexing import Indexing
+from gateway.jobs.key_uses import KeyUses
 from gateway.jobs.renewal import Renewal
 from gateway.jobs.retention import Retention
 from gateway.jobs.runner import Jobs
@@ -138,7 +139,9 @@ def create_app(
     claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
     metrics = Metrics()
     turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers, metrics)
-    stack = _stack(settings, store, models, turns, metrics)
+    auth = settings.auth
+    authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
+    stack = _stack(settings, store, models, turns, metrics, authenticator)
 
     async def on_start() -> None:
         await _warm_up(models, counter)
@@ -152,7 +155,7 @@ def create_app(
         store=store,
         flights=flights,
         claims=claims,
-        jobs=_jobs(settings, store, claims),
+        jobs=_jobs(settings, store, claims, authenticator),
         providers=providers,
         metrics=metrics,
         on_start=on_start,
@@ -187,19 +190,25 @@ def _turns(
     )
 
 
-def _jobs(settings: Settings, store: Store, claims: Claims) -> Jobs:
+def _jobs(settings: Settings, store: Store, claims: Claims, authenticator: Authenticator) -> Jobs:
     return Jobs(
         [
             Renewal(store, claims.live, lease=settings.sessions.lease),
             Retention(store, settings.retention),
             Indexing(store),
+            KeyUses(store, authenticator.take_uses),
         ]
     )
 
 
-def _stack(settings: Settings, store: Store, models: Models, turns: TurnService, metrics: Metrics) -> ASGIApp:
-    auth = settings.auth
-    authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
+def _stack(
+    settings: Settings,
+    store: Store,
+    models: Models,
+    turns: TurnService,
+    metrics: Metrics,
+    authenticator: Authenticator,
+) -> ASGIApp:
     handlers = Handlers(
         chat=ChatCompletions(
             turns,
@@ -209,7 +218,7 @@ def _stack(settings: Settings, store: Store, models: Models, turns: TurnService,
         sessions=SessionRoutes(store, models, settings),
         contents=ContentRoutes(store),
         keys=KeyRoutes(store, authenticator, settings),
-        users=UserRoutes(store, authenticator),
+        users=UserRoutes(store, authenticator, settings),
         usage=UsageRoutes(store),
         audit=AuditRoutes(store),
         operations=OperationRoutes(store, models, metrics),

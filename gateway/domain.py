@@ -95,6 +95,40 @@ class ApiKey:
 
 
 @value
+class KeyChanges:
+    """What an update sets; a field that is not in `fields` keeps its value.
+
+    `fields` may name single limits as well (`requests_per_minute`): then the others stay.
+    """
+
+    fields: frozenset[str]
+    name: str | None = None
+    allowed_models: frozenset[str] | None = None
+    limits: Limits = UNLIMITED
+    expires_at: datetime | None = None
+
+
+@value
+class UserChanges:
+    """As KeyChanges."""
+
+    fields: frozenset[str]
+    limits: Limits = UNLIMITED
+    disabled_at: datetime | None = None
+
+
+@value
+class Rotation:
+    """The key that is to follow another one. All that is not said here it has from that."""
+
+    id: str
+    hash: bytes = field(repr=False)
+    at: datetime
+    old_expires_at: datetime
+    """When the old one expires, unless it does so sooner: the end of the time in which both are valid."""
+
+
+@value
 class Caller:
     """Who is asking: the result of authenticating a request."""
 

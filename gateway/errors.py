@@ -5,10 +5,10 @@
     ├── InvalidRequest           400  the body, a field or a setting is wrong
     │   └── ContextLengthExceeded
     ├── AuthenticationFailed     401  no key, or one that is not (any longer) valid
-    ├── PermissionDenied         403  a valid key without the scope
+    ├── PermissionDenied         403  a valid key without the scope, or for other models
     ├── NotFound                 404  route, model, session, user or key
     ├── MethodNotAllowed         405
-    ├── Conflict                 409  a session locked, archived or there already; one's own user
+    ├── Conflict                 409  a session locked, archived or there already; one's own user; a key that has ended
     ├── PayloadTooLarge          413
     ├── ClientDisconnected       499  nobody is left to answer; only the log sees it
     ├── StorageUnavailable       503  the database does not answer
@@ -21,7 +21,7 @@ Adapters translate foreign exceptions at their edge (`raise … from exc`); an e
 client.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 
@@ -173,6 +173,14 @@ def session_not_found(session_id: str) -> NotFound:
         f"Session {session_id!r} was not found. Create one with POST /chat/sessions.",
         code="session_not_found",
         param="session_id",
+    )
+
+
+def model_not_allowed(name: str, allowed: Iterable[str]) -> PermissionDenied:
+    return PermissionDenied(
+        f"This API key may not use the model {name[:64]!r}. It may use: {', '.join(sorted(allowed))}.",
+        code="model_not_allowed",
+        param="model",
     )
 
 

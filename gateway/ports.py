@@ -10,8 +10,10 @@ from gateway.domain import (
     Deployment,
     GroupBy,
     HistoryMessage,
+    KeyChanges,
     LedgerEntry,
     NewMessage,
+    Rotation,
     SearchHit,
     Session,
     SessionChanges,
@@ -20,6 +22,7 @@ from gateway.domain import (
     StoredMessage,
     UsageRow,
     User,
+    UserChanges,
 )
 from gateway.values import value
 from gateway.wire.runs import Run
@@ -189,8 +192,31 @@ class Store(Protocol):
     async def revoke_key(self, key_id: str, at: datetime, *, audit: AuditEntry | None = None) -> ApiKey | None:
         """Returns the key as it now is, None if there is none. Revoking twice keeps the first time."""
 
-    async def add_user(self, user: User) -> User:
+    async def update_key(self, key_id: str, changes: KeyChanges, *, audit: AuditEntry | None = None) -> ApiKey | None:
+        """Returns the key as it now is, None if there is none. What is as it was already leaves no audit entry."""
+
+    async def rotate_key(
+        self, key_id: str, rotation: Rotation, *, audit: AuditEntry | None = None
+    ) -> tuple[ApiKey, ApiKey] | None:
+        """Store a key's successor, and let the key itself expire. Returns the two, the old one first.
+
+        None, and nothing is done, if there is no such key, or it is not usable (any longer) at `rotation.at`. A key
+        that was to expire is followed by one that lasts as long.
+        """
+
+    async def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        """By the keys' ids, when each was last used, as far as this process knows: `last_used_at` never moves back.
+
+        A key that is being changed by somebody else may be left out.
+        """
+
+    async def add_user(self, user: User, *, audit: AuditEntry | None = None) -> User:
         """The stored user of that name; `user` itself, now stored, if there was none."""
+
+    async def get_user(self, user_id: str) -> User | None: ...
+
+    async def update_user(self, user_id: str, changes: UserChanges, *, audit: AuditEntry | None = None) -> User | None:
+        """As update_key. Disabling twice keeps the first time."""
 
     async def list_users(self, *, limit: int, offset: int) -> Page[User]:
         """In the order of their ids: oldest first."""

@@ -105,11 +105,16 @@ class UsageOutput(BaseModel):
 class KeyOutput(BaseModel):
     id: str
     user: str
+    user_id: str
     name: str | None
+    status: Literal["active", "expired", "revoked", "disabled"] = Field(description="disabled: its user is")
     scopes: list[str]
+    allowed_models: list[str] | None = Field(description="null: any")
+    limits: dict[str, int | float] = Field(description="those that are set, of the key alone")
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    last_used_at: str | None = Field(description="to within a minute or so")
 
 
 class NewKeyOutput(KeyOutput):
@@ -119,6 +124,9 @@ class NewKeyOutput(KeyOutput):
 class UserOutput(BaseModel):
     id: str
     name: str
+    status: Literal["active", "disabled"]
+    limits: dict[str, int | float] = Field(description="those that are set, of all keys of the user together")
+    disabled_at: str | None
 
 
 class ErasedUserOutput(BaseModel):

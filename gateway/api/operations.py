@@ -5,7 +5,9 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.api.context import context_of
 from gateway.api.responses import json_response
+from gateway.errors import NotFound
 from gateway.ports import Store
 from gateway.providers.models import Models
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -19,11 +21,21 @@ class OperationRoutes:
         self._created = int(time.time())
 
     async def list_models(self, request: Request) -> Response:
-        del request
-        return json_response({"object": "list", "data": [self._model(name) for name in self._models.names()]})
+        """Those that the key may use."""
+        allowed = context_of(request.scope).caller.allowed_models
+        names = [name for name in self._models.names() if allowed is None or name in allowed]
+        return json_response({"object": "list", "data": [self._model(name) for name in names]})
 
     async def get_model(self, request: Request) -> Response:
-        return json_response(self._model(request.path_params["model"]))
+        name: str = request.path_params["model"]
+        allowed = context_of(request.scope).caller.allowed_models
+        if allowed is not None and name not in allowed:
+            raise NotFound(
+                f"There is no model {name[:64]!r} for this API key. GET /v1/models lists those that it may use.",
+                code="model_not_found",
+                param="model",
+            )
+        return json_response(self._model(name))
 
     async def metrics(self, request: Request) -> Response:
         del request

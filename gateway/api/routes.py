@@ -144,7 +144,20 @@ def _key_endpoints(keys: KeyRoutes) -> list[Endpoint]:
     return [
         Endpoint("POST", every, keys.create, "Create an API key", body=given, response=new, status=201),
         Endpoint("GET", every, keys.list, "All API keys", schemas.KeyFilter, response=shown, is_list=True),
+        Endpoint("GET", one, keys.get, "One API key", response=shown),
+        Endpoint("PATCH", one, keys.patch, "Change an API key", body=schemas.KeyPatch, response=shown),
         Endpoint("DELETE", one, keys.revoke, "Revoke an API key", response=shown),
+        Endpoint(
+            "POST",
+            f"{one}/rotate",
+            keys.rotate,
+            "Create a key in the place of one, which stays valid for a while",
+            body=schemas.RotationInput,
+            response=new,
+            status=201,
+            is_body_optional=True,
+        ),
+        Endpoint("GET", "/v1/keys", keys.own, "Own API keys", response=shown, is_list=True),
     ]
 
 
@@ -152,7 +165,10 @@ def _user_endpoints(users: UserRoutes) -> list[Endpoint]:
     every, one = "/admin/users", "/admin/users/{user_id}"
     shown, erased = answers.UserOutput, answers.ErasedUserOutput
     return [
+        Endpoint("POST", every, users.create, "Create a user", body=schemas.UserInput, response=shown, status=201),
         Endpoint("GET", every, users.list, "All users, oldest first", schemas.Paging, response=shown, is_list=True),
+        Endpoint("GET", one, users.get, "One user", response=shown),
+        Endpoint("PATCH", one, users.patch, "Disable or limit a user", body=schemas.UserPatch, response=shown),
         Endpoint("DELETE", one, users.erase, "Remove a user and all that is theirs", schemas.Erasure, response=erased),
     ]
 

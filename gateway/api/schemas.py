@@ -1,8 +1,9 @@
 """What the routes take: validation and /openapi.json come from the same models."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 from starlette.datastructures import QueryParams
 
+from gateway.auth.changing import OVERLAP
 from gateway.domain import (
     IMPORT_MARK,
     MAX_HISTORY_MESSAGES,
@@ -30,6 +32,9 @@ from gateway.wire.json import dump
 _PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d))?", re.ASCII)
 
+
+MAX_LIMIT = 10**15
+"""Of tokens or dollars: beyond it nothing is limited, and within it every number is exact in JSON."""
 
 _FIRST_YEAR = 1970
 """Before it nothing happened; from it on 30 days can be taken off any time."""
@@ -72,6 +77,7 @@ def _moment(text: Any) -> datetime:
 
 Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
+ModelNames = Annotated[list[Name], Field(min_length=1, max_length=100)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small_metadata), AfterValidator(_unmarked)]
 
 
@@ -100,11 +106,54 @@ class SessionInput(_Input):
     )
 
 
+_Count = Annotated[int | None, Field(ge=1, le=MAX_LIMIT)]
+_Dollars = Annotated[float | None, Field(gt=0, le=MAX_LIMIT, allow_inf_nan=False)]
+
+
+class LimitsInput(_Input):
+    """What may be used at most. null: as much as they like. Days and months are the calendar's, in UTC."""
+
+    requests_per_minute: _Count = None
+    tokens_per_minute: _Count = None
+    parallel_calls: _Count = None
+    tokens_per_day: _Count = None
+    tokens_per_month: _Count = None
+    dollars_per_day: _Dollars = None
+    dollars_per_month: _Dollars = None
+
+
 class KeyInput(_Input):
     user: str = Field(description="name of the key's user, who is created with the first key")
     admin: bool = False
     name: Name | None = None
     expires_in: str | None = Field(None, description="such as 90s, 15m, 12h, 30d or 4w")
+    allowed_models: ModelNames | None = Field(None, description="names that it may send as model; null: any")
+    limits: LimitsInput | None = None
+
+
+class KeyPatch(_Input):
+    """What is to change about a key."""
+
+    name: Name | None = None
+    allowed_models: ModelNames | None = Field(None, description="null: any")
+    limits: LimitsInput | None = Field(None, description="those that are named change; null: none at all")
+    expires_in: str | None = Field(None, description="from now, such as 30d; null: never")
+
+
+class RotationInput(_Input):
+    overlap: str = Field(OVERLAP, description="for how long the old key stays valid, such as 24h; 0s: not at all")
+
+
+class UserInput(_Input):
+    name: str
+    limits: LimitsInput | None = None
+
+
+class UserPatch(_Input):
+    """What is to change about a user."""
+
+    disabled: bool | None = Field(None, description="whether none of the user's keys is valid")
+    limits: LimitsInput | None = Field(None, description="those that are named change; null: none at all")
 
 
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +236,7 @@ def validate(model: type[M], data: Any) -> M:
         param = ".".join(str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
             raise InvalidRequest(
-                f"Unknown field '{param}'; known are {', '.join(model.model_fields)}.",
+                f"Unknown field '{param}'; known are {', '.join(_owner(model, error['loc']).model_fields)}.",
                 code="unknown_parameter",
                 param=param,
             ) from None
@@ -196,9 +245,17 @@ def validate(model: type[M], data: Any) -> M:
                 f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
             ) from None
         is_number = error["type"].startswith(("less_than", "greater_than", "int_"))
-        reason = _range(model, param) if is_number else None
+        reason = _range(_owner(model, error["loc"]), str(error["loc"][-1])) if is_number else None
         text = reason or error["msg"].removeprefix("Value error, ")
         raise InvalidRequest(f"Invalid '{param}': {text}.", code="invalid_value", param=param) from None
+
+
+def _owner(model: type[BaseModel], place: Sequence[int | str]) -> type[BaseModel]:
+    """Which model the field at this place belongs to: this one, or one that is nested in it."""
+    for step in place[:-1]:
+        kinds = get_args(model.model_fields[str(step)].annotation) if str(step) in model.model_fields else ()
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    return model
 
 
 def _range(model: type[BaseModel], name: str) -> str | None:

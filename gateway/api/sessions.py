@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.body import read_body
-from gateway.api.context import actor_of, caller_id, session_id_of
+from gateway.api.context import actor_of, caller_id, context_of, session_id_of
 from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import Deletion, SessionInput, SessionPaging, validate, validate_query
 from gateway.auth.audit import audit_entry
 from gateway.domain import Session, SessionChanges
-from gateway.errors import AuthenticationFailed, session_not_found
+from gateway.errors import AuthenticationFailed, model_not_allowed, session_not_found
 from gateway.ids import new_session_id
 from gateway.ports import Store
 from gateway.providers.models import Models
@@ -95,11 +95,14 @@ class SessionRoutes:
         )
 
     async def _changes(self, request: Request, *, default: bytes | None = None) -> SessionChanges:
-        """The validated body. A model that is named must be one that this gateway serves."""
+        """The validated body. A model that is named must be one that this gateway serves, and the key may use."""
         limit = self._settings.server.max_body_bytes
         body = await read_body(request.scope, request.receive, limit, default=default)
         given = validate(SessionInput, parse_object(body))
         if given.model is not None:
+            allowed = context_of(request.scope).caller.allowed_models
+            if allowed is not None and given.model not in allowed:
+                raise model_not_allowed(given.model, allowed)
             self._models.resolve(given.model)
         most, prompt = given.max_history_messages, given.system_prompt
         return SessionChanges(

@@ -2,12 +2,14 @@
 
 A key found valid is believed for `cache_seconds`, under its full digest, so that revoking one anywhere works everywhere
 within that time. Unknown keys are never cached: a key works from the moment that it exists.
+
+When keys were used is noted in memory alone: a job takes the notes to the store (jobs/key_uses.py).
 """
 
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from gateway.auth.keys import hash_key, parse_key
@@ -32,6 +34,7 @@ class Authenticator:
         self._cache_seconds = cache_seconds
         self._clock = clock
         self._cache: OrderedDict[bytes, tuple[ApiKey, Caller, float]] = OrderedDict()
+        self._uses: dict[str, datetime] = {}
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an `Authorization` header. Raises AuthenticationFailed, StorageUnavailable."""
@@ -45,17 +48,24 @@ class Authenticator:
             key = await self._find(text, digest)
             caller = _caller(key)
             self._remember(digest, key, caller, asked_at + self._cache_seconds)
-        if not key.is_usable(datetime.now(UTC)):
+        now = datetime.now(UTC)
+        if not key.is_usable(now):
             self._cache.pop(digest, None)
-            raise AuthenticationFailed("This API key has been revoked or has expired.")
+            raise _ended(key)
+        self._uses[key.id] = now
         return caller
+
+    def take_uses(self) -> Mapping[str, datetime]:
+        """When each key was last used since this was last asked, by the keys' ids."""
+        uses, self._uses = self._uses, {}
+        return uses
 
     def forget(self, key: ApiKey) -> None:
         """Believe nothing cached about a key: it has just been changed through this process."""
         self._cache.pop(key.hash, None)
 
     def forget_user(self, user_id: str) -> None:
-        """Believe nothing cached about any key of a user, who has just been erased through this process."""
+        """Believe nothing cached about any key of a user, who has just been changed or erased through this process."""
         for digest in [digest for digest, (_, caller, _) in self._cache.items() if caller.user_id == user_id]:
             del self._cache[digest]
 
@@ -71,6 +81,12 @@ class Authenticator:
         self._cache.move_to_end(digest)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
+
+
+def _ended(key: ApiKey) -> AuthenticationFailed:
+    if key.user.disabled_at is not None:
+        return AuthenticationFailed("The user of this API key has been disabled. Ask whoever runs this gateway.")
+    return AuthenticationFailed("This API key has been revoked or has expired.")
 
 
 def _caller(key: ApiKey) -> Caller:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gateway.auth.audit import OPERATOR, Actor, audit_entry
 from gateway.auth.keys import generate_key, hash_key, parse_key
-from gateway.domain import ApiKey, Scope, User
+from gateway.domain import UNLIMITED, ApiKey, Limits, Scope, User
 from gateway.errors import InvalidRequest
 from gateway.ids import new_user_id
 from gateway.ports import Store
@@ -25,6 +26,8 @@ async def issue_key(
     admin: bool = False,
     name: str | None = None,
     expires_in: str | None = None,
+    allowed_models: frozenset[str] | None = None,
+    limits: Limits = UNLIMITED,
     actor: Actor = OPERATOR,
 ) -> tuple[ApiKey, str]:
     """Create a key, and its user where there is none of that name. Returns it and, this once, its text.
@@ -32,6 +35,7 @@ async def issue_key(
     Raises InvalidRequest for a name of a user or of a key, or a duration, that is not one.
     """
     key, text = _new_key(user_name, pepper, admin=admin, name=name, expires_in=expires_in)
+    key = replace(key, allowed_models=allowed_models, limits=limits)
     return await store.add_key(key, audit=audit_entry("key.create", key.id, actor)), text
 
 
@@ -51,12 +55,7 @@ def _new_key(
     user_name: str, pepper: str | None, *, admin: bool, name: str | None, expires_in: str | None = None
 ) -> tuple[ApiKey, str]:
     check_user_name(user_name)
-    if name is not None and not _KEY_NAME.fullmatch(name):
-        raise InvalidRequest(
-            "A key's name has 1 to 256 characters, none of them a control character.",
-            code="invalid_value",
-            param="name",
-        )
+    check_key_name(name)
     now = datetime.now(UTC)
     new = generate_key()
     key = ApiKey(
@@ -66,19 +65,29 @@ def _new_key(
         scopes=frozenset({Scope.USER, Scope.ADMIN}) if admin else frozenset({Scope.USER}),
         hash=hash_key(new.text, pepper),
         created_at=now,
-        expires_at=None if expires_in is None else _expiry(now, expires_in),
+        expires_at=None if expires_in is None else expiry(now, expires_in),
     )
     return key, new.text
 
 
-def check_user_name(name: str) -> None:
+def check_key_name(name: str | None) -> None:
+    """Raises InvalidRequest for what is not the name of a key. None is: a key needs no name."""
+    if name is not None and not _KEY_NAME.fullmatch(name):
+        raise InvalidRequest(
+            "A key's name has 1 to 256 characters, none of them a control character.",
+            code="invalid_value",
+            param="name",
+        )
+
+
+def check_user_name(name: str, *, param: str = "user") -> None:
     """Raises InvalidRequest for what is not the name of a user."""
     if not _USER_NAME.fullmatch(name):
         raise InvalidRequest(
             "A user's name has 1 to 128 characters out of A-Z, a-z, 0-9 and . _ @ + -, "
             "and starts with a letter or a digit.",
             code="invalid_value",
-            param="user",
+            param=param,
         )
 
 
@@ -88,20 +97,21 @@ async def revoke_key(store: Store, id_or_key: str, *, actor: Actor = OPERATOR) -
     return await store.revoke_key(key_id, datetime.now(UTC), audit=audit_entry("key.revoke", key_id, actor))
 
 
-def parse_duration(text: str) -> timedelta:
-    """`90s`, `15m`, `12h`, `30d` or `4w`. Raises InvalidRequest."""
+def parse_duration(text: str, *, param: str = "expires_in", least: int = 1) -> timedelta:
+    """`90s`, `15m`, `12h`, `30d` or `4w`; `least` of a unit. Raises InvalidRequest, about `param`."""
     match = _DURATION.fullmatch(text.strip())
-    if match is None or int(match[1]) == 0:
-        raise _invalid_duration("Expected a duration such as 90s, 15m, 12h, 30d or 4w.")
+    if match is None or int(match[1]) < least:
+        raise _invalid_duration("Expected a duration such as 90s, 15m, 12h, 30d or 4w.", param)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _expiry(now: datetime, expires_in: str) -> datetime:
+def expiry(now: datetime, duration: str, *, param: str = "expires_in", least: int = 1) -> datetime:
+    """The end of a duration that begins now. Raises InvalidRequest, about `param`."""
     try:
-        return now + parse_duration(expires_in)
+        return now + parse_duration(duration, param=param, least=least)
     except OverflowError as exc:
-        raise _invalid_duration("The key would expire after the year 9999; leave expires_in out instead.") from exc
+        raise _invalid_duration(f"The key would expire after the year 9999; leave {param} out instead.", param) from exc
 
 
-def _invalid_duration(message: str) -> InvalidRequest:
-    return InvalidRequest(message, code="invalid_value", param="expires_in")
+def _invalid_duration(message: str, param: str) -> InvalidRequest:
+    return InvalidRequest(message, code="invalid_value", param=param)

@@ -63,6 +63,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def printable(text: str) -> str:
+    """Names of models are chosen by others: what would steer a terminal is spelt out."""
+    return "".join([each if each.isprintable() else f"\\u{ord(each):04x}" for each in text])
+
+
 @contextmanager
 def mistakes_reported() -> Iterator[None]:
     """End the process with words instead of a traceback where the settings or the storage are at fault."""

@@ -7,7 +7,7 @@ import typer
 
 from gateway.api.schemas import UsageQuery, validate
 from gateway.api.usage import UsageReport, usage_csv, usage_output, usage_report, user_id_of
-from gateway.cli.console import Config, aligned, fail, mistakes_reported, read_settings, with_store
+from gateway.cli.console import Config, aligned, fail, mistakes_reported, printable, read_settings, with_store
 from gateway.domain import GroupBy, UsageRow, UsageSums
 from gateway.ports import Store
 from gateway.wire.json import dump
@@ -52,15 +52,10 @@ def _table(report: UsageReport) -> Sequence[Sequence[str]]:
 
 
 def _cells(row: UsageRow) -> tuple[str, ...]:
-    return _printable(row.group or "-"), _printable(row.name or "-"), *_figures(row.sums)
+    return printable(row.group or "-"), printable(row.name or "-"), *_figures(row.sums)
 
 
 def _figures(sums: UsageSums) -> tuple[str, ...]:
     tokens = (sums.prompt_tokens, sums.completion_tokens, sums.cached_tokens, sums.reasoning_tokens)
     cost = "-" if sums.cost is None else f"{sums.cost:.6f}"
     return *map(str, (sums.turns, sums.failed_turns, *tokens)), cost, str(sums.unpriced_turns)
-
-
-def _printable(text: str) -> str:
-    """A model's name is chosen by clients: what would steer a terminal is spelt out."""
-    return "".join([each if each.isprintable() else f"\\u{ord(each):04x}" for each in text])

@@ -1,23 +1,89 @@
-"""`gateway users`: who owns keys and sessions, and erasing one with all that is theirs."""
+"""`gateway users`: who owns keys and sessions, what they may use, and erasing one with all that is theirs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.api.limits import limits_of, named_limits
+from gateway.api.schemas import UserPatch, validate
 from gateway.api.users import user_output
 from gateway.auth.audit import audit_entry
-from gateway.cli.console import Config, aligned, fail, read_settings, say, with_store
-from gateway.domain import User
+from gateway.auth.changing import create_user, set_disabled, update_user
+from gateway.cli.console import Config, aligned, fail, mistakes_reported, read_settings, say, with_store
+from gateway.cli.limits import Limit, given_limits
+from gateway.domain import User, UserChanges
 from gateway.ports import Store
 from gateway.storage.exporting import every_session, every_user, find_user
 from gateway.wire.json import dump
 
-users_app = typer.Typer(help="List and erase users. Works while the server runs.", no_args_is_help=True)
+users_app = typer.Typer(
+    help="Create, list, limit, disable and erase users. Works while the server runs.", no_args_is_help=True
+)
 
-_HEADINGS = ("ID", "NAME")
+_HEADINGS = ("ID", "NAME", "STATUS")
+
+_UNKNOWN = "There is no such user. `gateway users list` shows them."
+
+NameOrId = Annotated[str, typer.Argument(help="Name or id (user_…).")]
+
+
+@users_app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Keys are made for it with `gateway keys create --user`.")],
+    limit: Limit = None,
+    config: Config = None,
+) -> None:
+    """Create a user without keys. Their id is printed alone on standard output."""
+    limits = limits_of(_limits(limit).limits)
+    user = with_store(read_settings(config), lambda store: create_user(store, name, limits))
+    say(f"Created {user.name}.")
+    typer.echo(user.id)
+
+
+@users_app.command("update")
+def update(user: NameOrId, limit: Limit = None, config: Config = None) -> None:
+    """Set limits for all keys of a user together. They count everywhere within 5 seconds."""
+    given = _limits(limit)
+    if "limits" not in given.model_fields_set:
+        fail("Say what to change: --limit NAME=NUMBER.", code=2)
+    changes = UserChanges(frozenset(named_limits(given)), limits=limits_of(given.limits))
+    changed = _change(config, user, lambda store, user_id: update_user(store, user_id, changes))
+    say(f"Changed {changed.name} ({changed.id}).")
+
+
+@users_app.command("disable")
+def disable(user: NameOrId, config: Config = None) -> None:
+    """Let none of a user's keys work any more, everywhere within 5 seconds. Nothing is removed."""
+    changed = _change(config, user, lambda store, user_id: set_disabled(store, user_id, True))
+    say(f"Disabled {changed.name} ({changed.id}).")
+
+
+@users_app.command("enable")
+def enable(user: NameOrId, config: Config = None) -> None:
+    """Let the keys of a disabled user work again."""
+    changed = _change(config, user, lambda store, user_id: set_disabled(store, user_id, False))
+    say(f"Enabled {changed.name} ({changed.id}).")
+
+
+def _limits(texts: Sequence[str] | None) -> UserPatch:
+    """Mistakes end the process."""
+    with mistakes_reported():
+        return validate(UserPatch, {"limits": given_limits(texts)} if texts else {})
+
+
+def _change(config: Path | None, name_or_id: str, change: Callable[[Store, str], Awaitable[User | None]]) -> User:
+    async def find_and_change(store: Store) -> User | None:
+        user = await find_user(store, name_or_id)
+        return None if user is None else await change(store, user.id)
+
+    changed = with_store(read_settings(config), find_and_change)
+    if changed is None:
+        fail(_UNKNOWN)
+    return changed
 
 
 @users_app.command("list")
@@ -31,14 +97,15 @@ def list_users(
         return [user async for user in every_user(store)]
 
     users = with_store(read_settings(config), read)
-    lines = map(dump, map(user_output, users)) if as_json else aligned([_HEADINGS, *[(u.id, u.name) for u in users]])
-    for line in lines:
+    rows = [user_output(user) for user in users]
+    cells = [(row["id"], row["name"], row["status"]) for row in rows]
+    for line in map(dump, rows) if as_json else aligned([_HEADINGS, *cells]):
         typer.echo(line)
 
 
 @users_app.command("erase")
 def erase(
-    user: Annotated[str, typer.Argument(help="Name or id (user_…).")],
+    user: NameOrId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
 ) -> None:
@@ -46,7 +113,7 @@ def erase(
     settings = read_settings(config)
     holdings = with_store(settings, lambda store: _look(store, user))
     if holdings is None:
-        fail("There is no such user. `gateway users list` shows them.")
+        fail(_UNKNOWN)
     if not yes:
         _confirm(holdings)
     found = holdings.user

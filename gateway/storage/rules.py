@@ -155,7 +155,7 @@ def check_user(user: User) -> None:
 
 def check_key(key: ApiKey) -> None:
     """Raises InvalidRequest if one of its texts cannot be stored."""
-    check_texts(key.id, key.name)
+    check_texts(key.id, key.name, *(key.allowed_models or ()))
     check_user(key.user)
 
 
@@ -174,6 +174,7 @@ def check_turn(turn: ClosedTurn) -> None:
         entry.provider_model,
         entry.finish_reason,
         entry.error_code,
+        entry.deployment,
     )
 
 

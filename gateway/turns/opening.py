@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from gateway.domain import Caller, Deployment, Session
-from gateway.errors import ContextLengthExceeded, InvalidRequest, session_archived, session_not_found
+from gateway.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    model_not_allowed,
+    session_archived,
+    session_not_found,
+)
 from gateway.history.exchanges import Remembered, remember
 from gateway.history.window import Window, fit
 from gateway.ids import new_turn_id
@@ -45,7 +51,7 @@ class Opener:
         `claim`: None for a stateless call. Raises GatewayError; no message is stored then.
         """
         request = inbound.request
-        deployment = self._resolve(request, request.model) if request.model is not None else None
+        deployment = self._resolve(inbound, request.model) if request.model is not None else None
         if claim is None:
             assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
             return _turn(inbound, deployment, _sent_alone(request))
@@ -54,14 +60,17 @@ class Opener:
             return None
         session, known = opened
         if deployment is None:
-            deployment = self._resolve(request, _session_model(session))
+            deployment = self._resolve(inbound, _session_model(session))
         known = await self._counted_alike(known.renewed(time.time()), deployment.encoding)
         history, window, estimate = await self._window(request, session, known, deployment)
         return _turn(inbound, deployment, window.messages, history, estimate)
 
-    def _resolve(self, request: ChatRequest, name: str) -> Deployment:
+    def _resolve(self, inbound: Inbound, name: str) -> Deployment:
+        allowed = inbound.caller.allowed_models
+        if allowed is not None and name not in allowed:  # first: whether there is such a model is not for this key
+            raise model_not_allowed(name, allowed)
         deployment = self._models.resolve(name)
-        request.check_params(deployment.allow_params)
+        inbound.request.check_params(deployment.allow_params)
         return deployment
 
     # ── the session ──────────────────────────────────────────────────────────────────────────────────────────────

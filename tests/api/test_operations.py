@@ -64,7 +64,14 @@ ROUTES = {
     ("post", "/chat/sessions/{session_id}/unarchive"),
     ("post", "/admin/keys"),
     ("get", "/admin/keys"),
+    ("get", "/admin/keys/{key_id}"),
+    ("patch", "/admin/keys/{key_id}"),
     ("delete", "/admin/keys/{key_id}"),
+    ("post", "/admin/keys/{key_id}/rotate"),
+    ("get", "/v1/keys"),
+    ("post", "/admin/users"),
+    ("get", "/admin/users/{user_id}"),
+    ("patch", "/admin/users/{user_id}"),
     ("get", "/admin/users"),
     ("delete", "/admin/users/{user_id}"),
     ("get", "/admin/audit"),
@@ -96,7 +103,7 @@ async def test_every_route_that_it_lists_is_there(document: Json, admin: Person)
 
 
 BODYLESS = {"/chat/sessions/{session_id}/archive", "/chat/sessions/{session_id}/unarchive"}
-CREATING = {"/chat/sessions", "/admin/keys"}
+CREATING = {"/chat/sessions", "/admin/keys", "/admin/keys/{key_id}/rotate", "/admin/users"}
 
 
 async def test_every_operation_says_what_it_takes_and_gives(document: Json) -> None:
@@ -200,8 +207,9 @@ async def test_usage_is_described_as_json_and_csv(document: Json, path: str) -> 
     assert asked["group_by"]["enum"] == ["user", "key", "model", "day", "hour", "session"]
 
 
-async def test_only_a_new_session_may_be_asked_for_without_a_body(document: Json) -> None:
+async def test_only_a_new_session_and_a_rotation_may_be_asked_for_without_a_body(document: Json) -> None:
     bodies = {
         route: each["requestBody"]["required"] for route, each in operations(document).items() if "requestBody" in each
     }
-    assert [route for route, required in bodies.items() if not required] == [("post", "/chat/sessions")]
+    optional = [route for route, required in bodies.items() if not required]
+    assert optional == [("post", "/chat/sessions"), ("post", "/admin/keys/{key_id}/rotate")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ports import Store
-from tests.api.composed import STORES, Composed, Person, new_store, refusal
+from tests.api.composed import STORES, Composed, Json, Person, new_store, refusal
 
 
 @pytest.fixture(params=STORES)
@@ -15,7 +15,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 async def test_users_are_listed_in_pages(ada: Person, bob: Person, admin: Person) -> None:
     everybody = (await admin.http.get("/admin/users")).json()
-    shown = [{"id": person.user_id, "name": name} for person, name in ((ada, "ada"), (bob, "bob"), (admin, "root"))]
+    rest: Json = {"status": "active", "limits": {}, "disabled_at": None}
+    named = ((ada, "ada"), (bob, "bob"), (admin, "root"))
+    shown = [{"id": person.user_id, "name": name, **rest} for person, name in named]
     assert sorted(everybody["data"], key=lambda user: user["name"]) == shown
     assert everybody["has_more"] is False
 

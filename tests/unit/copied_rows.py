@@ -21,10 +21,15 @@ _LAST = 253_402_300_799_999_999  # the last microsecond of the year 9999
 _COUNTERS = (2, 1, 2**40, 3, 1, 7)
 
 ROWS: dict[Table, Sequence[Row]] = {
-    USERS: [("user_1", "ada"), ("user_2", "ADA"), ("user_3", "żółw")],
+    USERS: [
+        ("user_1", "ada", None, None),
+        ("user_2", "ADA", '{"parallel_calls":2}', _NOW),
+        ("user_3", "żółw", None, 0),
+    ],
     API_KEYS: [
-        ("key_1", "user_1", None, "user", bytes(range(32)), 0, None, None),
-        ("key_2", "user_2", _HOSTILE, "admin user", b"\xff" * 32, _NOW, _LAST, _NOW + 1),
+        ("key_1", "user_1", None, "user", bytes(range(32)), 0, None, None, None, None, None),
+        ("key_2", "user_2", _HOSTILE, "admin user", b"\xff" * 32, _NOW, _LAST, _NOW + 1, _NOW + 2, '["fast","é"]',
+         '{"dollars_per_day":0.1}'),
     ],
     SESSIONS: [
         ("a", "user_1", None, None, 0, "[]", "{}", _NOW, _NOW, 0, 0, 0, 0, 0, 0, None, None, None, None),
@@ -38,9 +43,9 @@ ROWS: dict[Table, Sequence[Row]] = {
     ],
     TURNS: [
         ("turn_1", "req_1", "gone", "key_1", None, "fast", "openai", "m", False, "failed", _NOW, 0, 0, 0, 0, True,
-         None, None, 503, "code", None, None, None, 0, 0, 0),
+         None, None, 503, "code", None, None, None, 0, 0, 0, None),
         ("turn_2", "req_2", "user_2", "key_2", "B", "fast", "openai", "m", True, "complete", 0, 1, 2, 3, 4, False,
-         1e-07, "stop", None, None, 812.5, 101.25, 0.1, 20, 540, 3),
+         1e-07, "stop", None, None, 812.5, 101.25, 0.1, 20, 540, 3, "east"),
     ],
     AUDIT_LOG: [("audit_1", _NOW, "key.create", "key_1", None, None, None, '{"by":"cli"}')],
 }  # fmt: skip

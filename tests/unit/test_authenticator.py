@@ -8,7 +8,7 @@ import pytest
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_key
 from gateway.auth.keys import generate_key, hash_key
-from gateway.domain import ApiKey, Caller, Scope
+from gateway.domain import ApiKey, Caller, Limits, Scope, User, UserChanges
 from gateway.errors import AuthenticationFailed, StorageUnavailable
 from gateway.storage.memory import InMemoryStore
 
@@ -244,3 +244,50 @@ async def test_a_believed_key_works_while_the_database_is_down() -> None:
     await gate.enter(text)
     with pytest.raises(StorageUnavailable):
         await gate.enter(other)
+
+
+# ── uses ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_uses_of_valid_keys_are_noted_until_they_are_taken() -> None:
+    gate = Gate()
+    key, text = await gate.issue()
+    other, other_text = await gate.issue()
+    revoked, revoked_text = await gate.issue()
+    await gate.store.revoke_key(revoked.id, datetime.now(UTC))
+    before = datetime.now(UTC)
+    for each in (text, other_text, text):
+        await gate.enter(each)
+    await gate.refusal(f"Bearer {revoked_text}")
+    await gate.refusal(f"Bearer {generate_key().text}")
+
+    uses = gate.authenticator.take_uses()
+
+    assert uses.keys() == {key.id, other.id}
+    assert before <= uses[other.id] <= uses[key.id] <= datetime.now(UTC)
+    assert gate.authenticator.take_uses() == {}
+    await gate.enter(text)
+    assert gate.authenticator.take_uses().keys() == {key.id}
+
+
+async def test_the_keys_of_a_disabled_user_are_refused_and_told_why() -> None:
+    gate = Gate()
+    key, text = await gate.issue()
+    await gate.enter(text)
+    await gate.store.update_user(key.user.id, UserChanges(frozenset({"disabled_at"}), disabled_at=datetime.now(UTC)))
+    await gate.enter(text)  # still believed
+    gate.authenticator.forget_user(key.user.id)
+    error = await gate.refusal(f"Bearer {text}")
+    assert (error.status, error.code) == (401, "invalid_api_key")
+    assert "disabled" in error.message
+
+
+async def test_a_caller_has_the_models_and_the_limits_of_their_key_and_of_their_user() -> None:
+    gate = Gate()
+    limits, theirs = Limits(parallel_calls=1), Limits(parallel_calls=5)
+    await gate.store.add_user(User("user_alice", "alice", theirs))
+    _, text = await issue_key(
+        gate.store, user_name="alice", pepper=None, allowed_models=frozenset({"fast"}), limits=limits
+    )
+    caller = await gate.enter(text)
+    assert (caller.allowed_models, caller.limits, caller.user_limits) == (frozenset({"fast"}), limits, theirs)

@@ -258,7 +258,7 @@ async def test_a_users_name_that_is_anothers_in_the_target(source: str, target: 
 async def test_rows_that_come_in_meanwhile_are_counted(source: str, target: str, tmp_path: Path) -> None:
     def write_meanwhile(doing: str, done: int, _: int) -> None:
         if (doing, done) == ("copying messages", 0):
-            add(tmp_path / "source.db", USERS, [("user_4", "late")])
+            add(tmp_path / "source.db", USERS, [("user_4", "late", None, None)])
             add(tmp_path / "source.db", TURNS, [("turn_3", *ROWS[TURNS][0][1:])])
 
     copied = await copy_database(source, target, watch=write_meanwhile)

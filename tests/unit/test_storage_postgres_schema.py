@@ -17,6 +17,7 @@ from gateway.storage.postgres import PostgresStore
 from gateway.storage.postgres.schema import current_revision, upgrade
 from gateway.storage.revisions import ddl, known_revisions
 from tests.postgresql import PostgreSQL, execute, run
+from tests.unit.older_gateway import check_older_writes, older_schema, older_writes
 
 
 @pytest.fixture
@@ -90,6 +91,16 @@ async def test_an_older_database_gets_what_it_lacks(url: str) -> None:
     await start(url)
     assert "audit_log" in tables(url)
     assert len(query(url, "SELECT FROM users")) == 1
+
+
+async def test_what_a_gateway_of_the_revision_before_writes_is_read_whenever_it_was_written(url: str) -> None:
+    execute(url, older_schema("postgresql"), older_writes("postgresql", "before"))
+    store = PostgresStore(url, timeout=60)
+    await store.start()
+    execute(url, older_writes("postgresql", "after"))
+    for name in ("before", "after"):
+        await check_older_writes(store, name)
+    await store.aclose()
 
 
 async def test_tables_of_somebody_elses_are_left_alone_and_told_of(url: str) -> None:

@@ -24,6 +24,7 @@ from gateway.storage.revisions import ddl, known_revisions
 from gateway.storage.schema import upgrade
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.sqlite.rows import to_time
+from tests.unit.older_gateway import check_older_writes, older_schema, older_writes
 
 
 @pytest.fixture
@@ -107,6 +108,18 @@ async def test_what_an_older_gateway_stored_comes_through_and_is_found(path: Pat
             connection.executescript(
                 "INSERT INTO audit_log (id, at, action, details) VALUES ('a', 1, 'x', '{}'); DELETE FROM audit_log;"
             )
+
+
+async def test_what_a_gateway_of_the_revision_before_writes_is_read_whenever_it_was_written(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(older_schema("sqlite") + older_writes("sqlite", "before"))
+    store = SqliteStore(f"sqlite:///{path}")
+    await store.start()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(older_writes("sqlite", "after"))
+    for name in ("before", "after"):
+        await check_older_writes(store, name)
+    await store.aclose()
 
 
 def test_messages_leave_with_their_session(path: Path) -> None:

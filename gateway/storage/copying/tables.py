@@ -65,8 +65,8 @@ def _places(columns: Sequence[str], *names: str) -> tuple[int, ...]:
     return tuple(columns.index(name) for name in names)
 
 
-_USERS = _columns("id name")
-_API_KEYS = _columns("id user_id name scopes hash created_at expires_at revoked_at")
+_USERS = _columns("id name limits disabled_at")
+_API_KEYS = _columns("id user_id name scopes hash created_at expires_at revoked_at last_used_at allowed_models limits")
 _SESSIONS = _columns(
     """
     id user_id name model max_history_messages instructions metadata created_at updated_at message_count failed_count
@@ -80,7 +80,7 @@ _TURNS = _columns(
     """
     turn_id request_id user_id key_id session_id model provider provider_model stream status created_at prompt_tokens
     completion_tokens cached_tokens reasoning_tokens usage_estimated cost finish_reason error_status error_code
-    latency_ms ttft_ms overhead_ms history_messages history_tokens history_trimmed
+    latency_ms ttft_ms overhead_ms history_messages history_tokens history_trimmed deployment
     """
 )
 _AUDIT_LOG = _columns("id at action target actor_user_id actor_key_id request_id details")

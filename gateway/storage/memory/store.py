@@ -12,7 +12,9 @@ from gateway.domain import (
     ApiKey,
     AuditEntry,
     GroupBy,
+    KeyChanges,
     LedgerEntry,
+    Rotation,
     SearchHit,
     Session,
     SessionChanges,
@@ -20,6 +22,7 @@ from gateway.domain import (
     StoredMessage,
     UsageRow,
     User,
+    UserChanges,
 )
 from gateway.errors import StorageUnavailable
 from gateway.ports import (
@@ -33,6 +36,7 @@ from gateway.ports import (
     Page,
     TurnOpening,
 )
+from gateway.storage.key_rules import changed_key, changed_user, rotated_key
 from gateway.storage.memory.retention import clean
 from gateway.storage.memory.search import search
 from gateway.storage.memory.tables import Tables, refuse, stored
@@ -114,10 +118,60 @@ class InMemoryStore:
             tables.note(audit)
         return key
 
-    async def add_user(self, user: User) -> User:
+    async def update_key(self, key_id: str, changes: KeyChanges, *, audit: AuditEntry | None = None) -> ApiKey | None:
+        tables = self._opened()
+        tables.check_audit(audit)
+        key = tables.keys.get(key_id)
+        if key is None or (changed := changed_key(key, changes)) == key:
+            return key
+        tables.keys[key_id] = changed
+        tables.note(audit)
+        return changed
+
+    async def rotate_key(
+        self, key_id: str, rotation: Rotation, *, audit: AuditEntry | None = None
+    ) -> tuple[ApiKey, ApiKey] | None:
+        tables = self._opened()
+        tables.check_audit(audit)
+        key = tables.keys.get(key_id)
+        rotated = None if key is None else rotated_key(key, rotation)
+        if rotated is None:
+            return None
+        ending, successor = rotated
+        refuse(successor.id in tables.keys, f"there is a key {successor.id!r} already")
+        tables.keys[key_id], tables.keys[successor.id] = ending, successor
+        tables.note(audit)
+        return rotated
+
+    async def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        keys = self._opened().keys
+        for key_id, at in uses.items():
+            key = keys.get(key_id)
+            if key is not None and (key.last_used_at is None or key.last_used_at < at):
+                keys[key_id] = replace(key, last_used_at=at)
+
+    async def add_user(self, user: User, *, audit: AuditEntry | None = None) -> User:
         tables = self._opened()
         check_user(user)
-        return tables.find_or_add_user(user)
+        tables.check_audit(audit)
+        is_new = user.name not in {known.name for known in tables.users.values()}
+        added = tables.find_or_add_user(user)
+        if is_new:
+            tables.note(audit)
+        return added
+
+    async def get_user(self, user_id: str) -> User | None:
+        return self._opened().users.get(user_id)
+
+    async def update_user(self, user_id: str, changes: UserChanges, *, audit: AuditEntry | None = None) -> User | None:
+        tables = self._opened()
+        tables.check_audit(audit)
+        user = tables.users.get(user_id)
+        if user is None or (changed := changed_user(user, changes)) == user:
+            return user
+        tables.set_user(changed)
+        tables.note(audit)
+        return changed
 
     async def list_users(self, *, limit: int, offset: int) -> Page[User]:
         found = sorted(self._opened().users.values(), key=lambda user: user.id)

@@ -4,7 +4,7 @@ Invariant: a method that raises has changed nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.domain import (
     ApiKey,
@@ -65,6 +65,12 @@ class Tables:
         found = next((known for known in self.users.values() if known.name == user.name), None)
         refuse(found is None and user.id in self.users, f"there is a user {user.id!r} already")
         return found or self.users.setdefault(user.id, user)
+
+    def set_user(self, user: User) -> None:
+        """In place of the one of that id, who is noted with each of their keys as well."""
+        self.users[user.id] = user
+        for key in [key for key in self.keys.values() if key.user.id == user.id]:
+            self.keys[key.id] = replace(key, user=user)
 
     def add_session(self, session: Session) -> None:
         refuse(session.id in self.sessions, f"there is a session {session.id!r} already")

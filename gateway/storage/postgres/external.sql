@@ -452,34 +452,34 @@ DELETE FROM turn_queue WHERE ticket = $3 AND (SELECT count(*) FROM released) >= 
 WITH grown AS (
     UPDATE {sessions} SET
         state_json['gateway'] = (state_json -> 'gateway') || jsonb_build_object(
-            'message_count', (state_json -> 'gateway' ->> 'message_count')::bigint + $27::bigint,
-            'failed_count', (state_json -> 'gateway' ->> 'failed_count')::bigint + $28::bigint,
-            'total_tokens', (state_json -> 'gateway' ->> 'total_tokens')::bigint + $29::bigint,
-            'last_seq', (state_json -> 'gateway' ->> 'last_seq')::bigint + $27::bigint,
+            'message_count', (state_json -> 'gateway' ->> 'message_count')::bigint + $28::bigint,
+            'failed_count', (state_json -> 'gateway' ->> 'failed_count')::bigint + $29::bigint,
+            'total_tokens', (state_json -> 'gateway' ->> 'total_tokens')::bigint + $30::bigint,
+            'last_seq', (state_json -> 'gateway' ->> 'last_seq')::bigint + $28::bigint,
             'exchange_seq', CASE
-                WHEN $30::bigint > 0 THEN (state_json -> 'gateway' ->> 'last_seq')::bigint + $30::bigint
+                WHEN $31::bigint > 0 THEN (state_json -> 'gateway' ->> 'last_seq')::bigint + $31::bigint
                 ELSE (state_json -> 'gateway' ->> 'exchange_seq')::bigint
             END,
-            'instructions', coalesce($31::text, state_json -> 'gateway' ->> 'instructions'),
+            'instructions', coalesce($32::text, state_json -> 'gateway' ->> 'instructions'),
             'last_message_at', $11::timestamptz
         ) || CASE
-            WHEN state_json -> 'gateway' ->> 'lock_holder' = $32::text
+            WHEN state_json -> 'gateway' ->> 'lock_holder' = $33::text
             THEN '{"lock_holder": null, "lock_until": null}' ELSE '{}'
         END::jsonb,
         updated_at = $11
     WHERE
-        session_id = $5 AND state_json -> 'gateway' ->> 'user_id' = $3 AND created_at = coalesce($43, created_at)
-    RETURNING (state_json -> 'gateway' ->> 'last_seq')::bigint - $27::bigint AS seq_before
+        session_id = $5 AND state_json -> 'gateway' ->> 'user_id' = $3 AND created_at = coalesce($44, created_at)
+    RETURNING (state_json -> 'gateway' ->> 'last_seq')::bigint - $28::bigint AS seq_before
 ), refused AS (
     {refusal}
     WHERE EXISTS (SELECT FROM grown) AND (
-        (SELECT count(DISTINCT id) < count(id) FROM unnest($34::text[]) AS id)
+        (SELECT count(DISTINCT id) < count(id) FROM unnest($35::text[]) AS id)
         OR EXISTS (
             SELECT
             FROM (
                 SELECT message_id FROM {messages} WHERE thread_id = $5 ORDER BY message_id DESC LIMIT 100
             ) AS newest
-            WHERE substr(message_id, 14) = ANY ($34)
+            WHERE substr(message_id, 14) = ANY ($35)
         )
     )
 ), added AS (
@@ -493,24 +493,25 @@ WITH grown AS (
             WHEN pg_input_is_valid(m.body, 'jsonb') THEN jsonb_build_object('message', m.body::jsonb) ELSE '{}'
         END
     FROM grown, unnest(
-        $34::text[], $35::text[], $36::text[], $37::integer[], $38::text[],
-        $39::float8[], $40::float8[], $41::text[], $42::text[]
+        $35::text[], $36::text[], $37::text[], $38::integer[], $39::text[],
+        $40::float8[], $41::float8[], $42::text[], $43::text[]
     ) WITH ORDINALITY AS m (id, role, body, tokens, encoding, latency_ms, ttft_ms, model, metadata, place)
 ), queued AS (
     INSERT INTO search_queue (session_id, user_id)
-    SELECT $5, $3 FROM grown WHERE $27 > 0
+    SELECT $5, $3 FROM grown WHERE $28 > 0
     ON CONFLICT (session_id) DO UPDATE SET version = excluded.version
 ), unqueued AS (
-    DELETE FROM turn_queue WHERE ticket = $33 AND (SELECT count(*) FROM grown) >= 0
+    DELETE FROM turn_queue WHERE ticket = $34 AND (SELECT count(*) FROM grown) >= 0
 ), logged AS (
     INSERT INTO turns (
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+        deployment
     )
     SELECT
         $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11,
-        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
     FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known)
 )
 SELECT seq_before FROM grown;

@@ -31,20 +31,33 @@ SELECT pg_advisory_xact_lock(7092113025110447206);
 SELECT EXISTS (SELECT FROM api_keys);
 
 -- name: add_user
--- $1 id, $2 name. Make a user, unless the name is taken: then the stored user keeps its id.
-INSERT INTO users (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
+-- $1 id, $2 name, $3 limits, $4 disabled since. Make a user, unless the name is taken: then the stored user keeps its
+-- id. Answers only if one was made.
+INSERT INTO users (id, name, limits, disabled_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING RETURNING id;
+
+-- name: find_user_by_name
+-- $1 name.
+SELECT id, name, limits, disabled_at FROM users WHERE name = $1;
 
 -- name: find_user
--- $1 name.
-SELECT id, name FROM users WHERE name = $1;
+-- $1 user.
+SELECT id, name, limits, disabled_at FROM users WHERE id = $1;
+
+-- name: update_user
+-- $1 user, $2 limits, $3 disabled since: all that can be changed, in the transaction that locked the user.
+UPDATE users SET limits = $2, disabled_at = $3 WHERE id = $1;
 
 -- name: list_users
 -- $1 limit, $2 offset. Oldest first.
-SELECT id, name FROM users ORDER BY id LIMIT $1 OFFSET $2;
+SELECT id, name, limits, disabled_at FROM users ORDER BY id LIMIT $1 OFFSET $2;
 
 -- name: lock_user
--- $1 user. Let nobody give the user a key or a session until the transaction ends.
-SELECT id FROM users WHERE id = $1 FOR UPDATE;
+-- $1 user. Let nobody change the user, or give them a key or a session, until the transaction ends.
+SELECT id, name, limits, disabled_at FROM users WHERE id = $1 FOR UPDATE;
+
+-- name: lock_owner
+-- $1 key. Let nobody erase the key's user until the transaction ends: to be locked before the key, as by who erases.
+SELECT u.id FROM users AS u JOIN api_keys AS k ON k.user_id = u.id WHERE k.id = $1 FOR KEY SHARE OF u;
 
 -- name: erase_user
 -- $1 user. What is left of a user without sessions. Ledger rows stay, without what clients can choose.
@@ -56,19 +69,26 @@ WITH keys AS (
 DELETE FROM users WHERE id = $1;
 
 -- name: add_key
--- $1 id, $2 the user's name, $3 name, $4 scopes, $5 hash, $6 created, $7 expires, $8 revoked.
-INSERT INTO api_keys (id, user_id, name, scopes, hash, created_at, expires_at, revoked_at)
-SELECT $1, users.id, $3, $4, $5, $6, $7, $8 FROM users WHERE users.name = $2;
+-- $1 id, $2 the user's name, $3 name, $4 scopes, $5 hash, $6 created, $7 expires, $8 revoked, $9 last used, $10 allowed
+-- models, $11 limits.
+INSERT INTO api_keys (
+    id, user_id, name, scopes, hash, created_at, expires_at, revoked_at, last_used_at, allowed_models, limits
+)
+SELECT $1, users.id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM users WHERE users.name = $2;
 
 -- name: find_key
 -- $1 key. One key with its user.
-SELECT k.id, u.id, u.name, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at
+SELECT
+    k.id, u.id, u.name, u.limits, u.disabled_at, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at,
+    k.last_used_at, k.allowed_models, k.limits
 FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
 WHERE k.id = $1;
 
 -- name: list_keys
 -- $1 a user's name, or null for everyone's. Oldest first.
-SELECT k.id, u.id, u.name, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at
+SELECT
+    k.id, u.id, u.name, u.limits, u.disabled_at, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at,
+    k.last_used_at, k.allowed_models, k.limits
 FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
 WHERE $1::text IS NULL OR u.name = $1
 ORDER BY k.created_at, k.id;
@@ -76,6 +96,29 @@ ORDER BY k.created_at, k.id;
 -- name: revoke_key
 -- $1 key, $2 when. Answers only the first time.
 UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id;
+
+-- name: lock_key
+-- $1 key. As find_key; nobody else changes the key until the transaction ends.
+SELECT
+    k.id, u.id, u.name, u.limits, u.disabled_at, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at,
+    k.last_used_at, k.allowed_models, k.limits
+FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
+WHERE k.id = $1
+FOR NO KEY UPDATE OF k;
+
+-- name: update_key
+-- $1 key, $2 name, $3 allowed models, $4 limits, $5 expires: all that can be changed, in the transaction that locked it.
+UPDATE api_keys SET name = $2, allowed_models = $3, limits = $4, expires_at = $5 WHERE id = $1;
+
+-- name: note_key_uses
+-- $1 keys, $2 when each was last used. A key whose row somebody has locked is left: so nobody can wait in a circle.
+WITH free AS (
+    SELECT k.id, used.at
+    FROM api_keys AS k JOIN unnest($1::text[], $2::timestamptz[]) AS used (id, at) ON used.id = k.id
+    WHERE k.last_used_at IS NULL OR k.last_used_at < used.at
+    FOR NO KEY UPDATE OF k SKIP LOCKED
+)
+UPDATE api_keys SET last_used_at = free.at FROM free WHERE api_keys.id = free.id;
 
 
 -- name: create_session
@@ -411,26 +454,26 @@ WITH released AS (
 DELETE FROM turn_queue WHERE ticket = $3 AND (SELECT count(*) FROM released) >= 0;
 
 -- name: close_turn
--- $1 to $26 the ledger row, of which $3 is the user, $5 the session, $10 the status and $11 the time; $27 to $31 by how
--- much the session grows, as in add_messages; $32 its holder and $33 the ticket, or null; $34 to $42 the messages'
--- columns; $43 when the session was created, or null for any of that id. Answers with the session's last seq before
+-- $1 to $27 the ledger row, of which $3 is the user, $5 the session, $10 the status and $11 the time; $28 to $32 by how
+-- much the session grows, as in add_messages; $33 its holder and $34 the ticket, or null; $35 to $43 the messages'
+-- columns; $44 when the session was created, or null for any of that id. Answers with the session's last seq before
 -- them; not at all if the session is gone: then the ledger row is all that is written. A session that was deleted
 -- meanwhile still takes the turn that had begun before. That seqs have no gaps and no doubles rests on there being one
 -- UPDATE, which waits for those of others.
 WITH grown AS (
     UPDATE sessions SET
-        message_count = message_count + $27::bigint,
-        failed_count = failed_count + $28::bigint,
-        total_tokens = total_tokens + $29::bigint,
-        last_seq = last_seq + $27::bigint,
-        exchange_seq = CASE WHEN $30::bigint > 0 THEN last_seq + $30::bigint ELSE exchange_seq END,
-        instructions = coalesce($31, instructions),
+        message_count = message_count + $28::bigint,
+        failed_count = failed_count + $29::bigint,
+        total_tokens = total_tokens + $30::bigint,
+        last_seq = last_seq + $28::bigint,
+        exchange_seq = CASE WHEN $31::bigint > 0 THEN last_seq + $31::bigint ELSE exchange_seq END,
+        instructions = coalesce($32, instructions),
         last_message_at = $11,
         updated_at = $11,
-        lock_until = CASE WHEN lock_holder = $32 THEN NULL ELSE lock_until END,
-        lock_holder = nullif(lock_holder, $32)
-    WHERE id = $5 AND user_id = $3 AND created_at = coalesce($43, created_at)
-    RETURNING last_seq - $27::bigint AS seq_before
+        lock_until = CASE WHEN lock_holder = $33 THEN NULL ELSE lock_until END,
+        lock_holder = nullif(lock_holder, $33)
+    WHERE id = $5 AND user_id = $3 AND created_at = coalesce($44, created_at)
+    RETURNING last_seq - $28::bigint AS seq_before
 ), added AS (
     INSERT INTO messages (
         session_id, seq, id, turn_id, role, body, tokens, encoding, status, created_at, latency_ms, ttft_ms, model,
@@ -440,39 +483,41 @@ WITH grown AS (
         $5, seq_before + m.place, m.id, $1, m.role, m.body, m.tokens, m.encoding, $10, $11, m.latency_ms,
         m.ttft_ms, m.model, m.metadata
     FROM grown, unnest(
-        $34::text[], $35::text[], $36::text[], $37::integer[], $38::text[],
-        $39::float8[], $40::float8[], $41::text[], $42::text[]
+        $35::text[], $36::text[], $37::text[], $38::integer[], $39::text[],
+        $40::float8[], $41::float8[], $42::text[], $43::text[]
     ) WITH ORDINALITY AS m (id, role, body, tokens, encoding, latency_ms, ttft_ms, model, metadata, place)
 ), queued AS (
     INSERT INTO search_queue (session_id, user_id)
-    SELECT $5, $3 FROM grown WHERE $27 > 0
+    SELECT $5, $3 FROM grown WHERE $28 > 0
     ON CONFLICT (session_id) DO UPDATE SET version = excluded.version
 ), unqueued AS (
-    DELETE FROM turn_queue WHERE ticket = $33 AND (SELECT count(*) FROM grown) >= 0
+    DELETE FROM turn_queue WHERE ticket = $34 AND (SELECT count(*) FROM grown) >= 0
 ), logged AS (
     INSERT INTO turns (
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+        deployment
     )
     SELECT
         $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11,
-        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
     FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known)
 )
 SELECT seq_before FROM grown;
 
 -- name: add_ledger_entry
--- $1 to $26 the ledger row. A turn without a session leaves nothing else. As in close_turn, a user who was erased
+-- $1 to $27 the ledger row. A turn without a session leaves nothing else. As in close_turn, a user who was erased
 -- meanwhile leaves no text that a client could have chosen.
 INSERT INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 )
 SELECT
     $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11, $12,
-    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26
+    $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
 FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known);
 
 -- name: list_ledger
@@ -480,7 +525,8 @@ FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known);
 SELECT
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 FROM turns
 WHERE user_id = $1
 ORDER BY created_at DESC, turn_id DESC

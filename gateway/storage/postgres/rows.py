@@ -26,6 +26,7 @@ from gateway.domain import (
     UsageSums,
     User,
 )
+from gateway.storage.key_rules import from_limits, from_models, to_limits, to_models
 
 Row = Any
 """asyncpg.Record, or a part of one: values by place."""
@@ -56,17 +57,24 @@ def _to_json(text: str) -> Mapping[str, Any]:
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def to_user(row: Row) -> User:
+    user_id, name, limits, disabled_at = row
+    return User(user_id, name, to_limits(limits), disabled_at)
+
+
 def to_key(row: Row) -> ApiKey:
-    key_id, user_id, user_name, name, scopes, digest, created_at, expires_at, revoked_at = row
     return ApiKey(
-        id=key_id,
-        user=User(user_id, user_name),
-        name=name,
-        scopes=frozenset(map(Scope, scopes.split())),
-        hash=digest,
-        created_at=created_at,
-        expires_at=expires_at,
-        revoked_at=revoked_at,
+        id=row[0],
+        user=to_user(row[1:5]),
+        name=row[5],
+        scopes=frozenset(map(Scope, row[6].split())),
+        hash=row[7],
+        created_at=row[8],
+        expires_at=row[9],
+        revoked_at=row[10],
+        last_used_at=row[11],
+        allowed_models=to_models(row[12]),
+        limits=to_limits(row[13]),
     )
 
 
@@ -145,6 +153,7 @@ def to_ledger_entry(row: Row) -> LedgerEntry:
         history_messages=row[23],
         history_tokens=row[24],
         history_trimmed=row[25],
+        deployment=row[26],
     )
 
 
@@ -171,6 +180,10 @@ def to_audit_entry(row: Row) -> AuditEntry:
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def from_user(user: User) -> tuple[Any, ...]:
+    return user.id, user.name, from_limits(user.limits), user.disabled_at
+
+
 def from_key(key: ApiKey) -> tuple[Any, ...]:
     return (
         key.id,
@@ -181,7 +194,15 @@ def from_key(key: ApiKey) -> tuple[Any, ...]:
         key.created_at,
         key.expires_at,
         key.revoked_at,
+        key.last_used_at,
+        from_models(key.allowed_models),
+        from_limits(key.limits),
     )
+
+
+def from_changed_key(key: ApiKey) -> tuple[Any, ...]:
+    """What can be changed of it."""
+    return key.id, key.name, from_models(key.allowed_models), from_limits(key.limits), key.expires_at
 
 
 def from_session(session: Session) -> tuple[Any, ...]:
@@ -252,6 +273,7 @@ def from_ledger_entry(entry: LedgerEntry) -> tuple[Any, ...]:
         entry.history_messages,
         entry.history_tokens,
         entry.history_trimmed,
+        entry.deployment,
     )
 
 

@@ -15,7 +15,9 @@ from gateway.domain import (
     ApiKey,
     AuditEntry,
     GroupBy,
+    KeyChanges,
     LedgerEntry,
+    Rotation,
     SearchHit,
     Session,
     SessionChanges,
@@ -23,6 +25,7 @@ from gateway.domain import (
     StoredMessage,
     UsageRow,
     User,
+    UserChanges,
 )
 from gateway.ports import (
     Appending,
@@ -122,9 +125,34 @@ class PostgresStore:
             return None
         return await self._write(lambda link: users.revoke_key(link, key_id, at, audit))
 
-    async def add_user(self, user: User) -> User:
+    async def update_key(self, key_id: str, changes: KeyChanges, *, audit: AuditEntry | None = None) -> ApiKey | None:
+        if not is_storable(key_id):
+            return None
+        return await self._write(lambda link: users.update_key(link, key_id, changes, audit))
+
+    async def rotate_key(
+        self, key_id: str, rotation: Rotation, *, audit: AuditEntry | None = None
+    ) -> tuple[ApiKey, ApiKey] | None:
+        if not is_storable(key_id):
+            return None
+        return await self._write(lambda link: users.rotate_key(link, key_id, rotation, audit))
+
+    async def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        await self._write(lambda link: users.note_key_uses(link, uses))
+
+    async def add_user(self, user: User, *, audit: AuditEntry | None = None) -> User:
         rules.check_user(user)
-        return await self._write(lambda link: users.add(link, user))
+        return await self._write(lambda link: users.add(link, user, audit))
+
+    async def get_user(self, user_id: str) -> User | None:
+        if not is_storable(user_id):
+            return None
+        return await self._read(lambda link: users.find(link, user_id))
+
+    async def update_user(self, user_id: str, changes: UserChanges, *, audit: AuditEntry | None = None) -> User | None:
+        if not is_storable(user_id):
+            return None
+        return await self._write(lambda link: users.update(link, user_id, changes, audit))
 
     async def list_users(self, *, limit: int, offset: int) -> Page[User]:
         return await self._read(lambda link: users.list_all(link, limit=limit, offset=offset))

@@ -1,12 +1,21 @@
 """Works on users and keys, and the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from gateway.domain import ApiKey, AuditEntry, User
+from gateway.domain import ApiKey, AuditEntry, KeyChanges, Rotation, User, UserChanges
 from gateway.ports import Page
+from gateway.storage.key_rules import changed_key, changed_user, from_limits, rotated_key
 from gateway.storage.postgres.pool import Link
-from gateway.storage.postgres.rows import from_audit_entry, from_key, to_audit_entry, to_key
+from gateway.storage.postgres.rows import (
+    from_audit_entry,
+    from_changed_key,
+    from_key,
+    from_user,
+    to_audit_entry,
+    to_key,
+    to_user,
+)
 from gateway.storage.rules import check_audit, page
 
 
@@ -16,7 +25,7 @@ async def has_keys(link: Link) -> bool:
 
 async def add_key(link: Link, key: ApiKey, audit: AuditEntry | None) -> ApiKey:
     async with link.transaction():
-        await link.row("add_user", key.user.id, key.user.name)
+        await link.row("add_user", *from_user(key.user))
         await link.row("add_key", *from_key(key))
         await note(link, audit)
         return to_key(await link.one("find_key", key.id))
@@ -48,14 +57,66 @@ async def revoke_key(link: Link, key_id: str, at: datetime, audit: AuditEntry | 
         return await find_key(link, key_id)
 
 
-async def add(link: Link, user: User) -> User:
+async def update_key(link: Link, key_id: str, changes: KeyChanges, audit: AuditEntry | None) -> ApiKey | None:
     async with link.transaction():
-        await link.row("add_user", user.id, user.name)
-        return User(*await link.one("find_user", user.name))
+        key = await _lock_key(link, key_id)
+        if key is None or (changed := changed_key(key, changes)) == key:
+            return key
+        await link.row("update_key", *from_changed_key(changed))
+        await note(link, audit)
+        return changed
+
+
+async def rotate_key(
+    link: Link, key_id: str, rotation: Rotation, audit: AuditEntry | None
+) -> tuple[ApiKey, ApiKey] | None:
+    async with link.transaction():
+        await link.row("lock_owner", key_id)
+        key = await _lock_key(link, key_id)
+        rotated = None if key is None else rotated_key(key, rotation)
+        if rotated is None:
+            return None
+        ending, successor = rotated
+        await link.row("update_key", *from_changed_key(ending))
+        await link.row("add_key", *from_key(successor))
+        await note(link, audit)
+        return rotated
+
+
+async def _lock_key(link: Link, key_id: str) -> ApiKey | None:
+    row = await link.row("lock_key", key_id)
+    return None if row is None else to_key(row)
+
+
+async def note_key_uses(link: Link, uses: Mapping[str, datetime]) -> None:
+    await link.row("note_key_uses", list(uses), list(uses.values()))
+
+
+async def add(link: Link, user: User, audit: AuditEntry | None) -> User:
+    async with link.transaction():
+        if await link.row("add_user", *from_user(user)):
+            await note(link, audit)
+        return to_user(await link.one("find_user_by_name", user.name))
+
+
+async def find(link: Link, user_id: str) -> User | None:
+    row = await link.row("find_user", user_id)
+    return None if row is None else to_user(row)
+
+
+async def update(link: Link, user_id: str, changes: UserChanges, audit: AuditEntry | None) -> User | None:
+    async with link.transaction():
+        row = await link.row("lock_user", user_id)
+        user = None if row is None else to_user(row)
+        if user is None or (changed := changed_user(user, changes)) == user:
+            return user
+        await link.row("update_user", user_id, from_limits(changed.limits), changed.disabled_at)
+        await note(link, audit)
+        return changed
 
 
 async def list_all(link: Link, *, limit: int, offset: int) -> Page[User]:
-    return page([User(*row) for row in await link.rows("list_users", limit + 1, offset)], limit)
+    return page([to_user(row) for row in await link.rows("list_users", limit + 1, offset)], limit)
 
 
 async def erase(link: Link, user_id: str, audit: AuditEntry | None) -> bool:

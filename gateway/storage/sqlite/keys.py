@@ -1,10 +1,13 @@
 """Works on keys."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from gateway.domain import ApiKey, AuditEntry
+import orjson
+
+from gateway.domain import ApiKey, AuditEntry, KeyChanges, Rotation
+from gateway.storage.key_rules import changed_key, rotated_key
 from gateway.storage.sqlite import audit, users
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.sqlite.rows import from_key, from_time, to_key
@@ -16,7 +19,7 @@ def has_any(connection: sqlite3.Connection) -> bool:
 
 
 def add(connection: sqlite3.Connection, key: ApiKey, entry: AuditEntry | None) -> ApiKey:
-    user = users.add(connection, key.user)
+    user = users.add(connection, key.user, None)
     connection.execute(QUERIES["add_key"], from_key(key, user))
     audit.note(connection, entry)
     return to_key(connection.execute(QUERIES["find_key"], {"id": key.id}).fetchone())
@@ -49,3 +52,31 @@ def revoke(connection: sqlite3.Connection, key_id: str, at: datetime, entry: Aud
     if connection.execute(QUERIES["revoke_key"], {"id": key_id, "at": from_time(at)}).rowcount:
         audit.note(connection, entry)
     return find(connection, key_id)
+
+
+def update(connection: sqlite3.Connection, key_id: str, changes: KeyChanges, entry: AuditEntry | None) -> ApiKey | None:
+    key = find(connection, key_id)
+    if key is None or (changed := changed_key(key, changes)) == key:
+        return key
+    connection.execute(QUERIES["update_key"], from_key(changed, changed.user))
+    audit.note(connection, entry)
+    return changed
+
+
+def rotate(
+    connection: sqlite3.Connection, key_id: str, rotation: Rotation, entry: AuditEntry | None
+) -> tuple[ApiKey, ApiKey] | None:
+    key = find(connection, key_id)
+    rotated = None if key is None else rotated_key(key, rotation)
+    if rotated is None:
+        return None
+    ending, successor = rotated
+    connection.execute(QUERIES["update_key"], from_key(ending, ending.user))
+    connection.execute(QUERIES["add_key"], from_key(successor, successor.user))
+    audit.note(connection, entry)
+    return rotated
+
+
+def note_uses(connection: sqlite3.Connection, uses: Mapping[str, datetime]) -> None:
+    times = {key_id: from_time(at) for key_id, at in uses.items()}
+    connection.execute(QUERIES["note_key_uses"], {"uses": orjson.dumps(times).decode()})

@@ -18,7 +18,7 @@ QUERIES = read(Path(__file__).with_name("queries.sql"))
 
 _ROW = re.compile(r"^ *\(.*\?.*\)$", re.MULTILINE)
 _MOST_ROWS = 32
-"""Of one statement. 26 columns of so many rows are far below the 32,766 parameters that SQLite takes."""
+"""Of one statement. 27 columns of so many rows are far below the 32,766 parameters that SQLite takes."""
 
 
 def execute_rows(connection: sqlite3.Connection, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:

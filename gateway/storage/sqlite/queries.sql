@@ -17,15 +17,24 @@ SELECT EXISTS (SELECT 1 FROM api_keys);
 
 -- name: add_user
 -- Make a user, unless the name is taken: then the stored user keeps its id.
-INSERT INTO users (id, name) VALUES (:id, :name) ON CONFLICT (name) DO NOTHING;
+INSERT INTO users (id, name, limits, disabled_at) VALUES (:id, :name, :limits, :disabled_at)
+ON CONFLICT (name) DO NOTHING;
 
 -- name: find_user_by_name
 -- One user.
-SELECT id, name FROM users WHERE name = :name;
+SELECT id, name, limits, disabled_at FROM users WHERE name = :name;
+
+-- name: find_user
+-- One user.
+SELECT id, name, limits, disabled_at FROM users WHERE id = :id;
+
+-- name: update_user
+-- Set all that can be changed of a user, in the transaction that read the rest.
+UPDATE users SET limits = :limits, disabled_at = :disabled_at WHERE id = :id;
 
 -- name: list_users
 -- One page of all users, in the order of their ids.
-SELECT id, name FROM users ORDER BY id LIMIT :limit OFFSET :offset;
+SELECT id, name, limits, disabled_at FROM users ORDER BY id LIMIT :limit OFFSET :offset;
 
 -- name: has_user
 -- Whether there is such a user.
@@ -33,18 +42,25 @@ SELECT EXISTS (SELECT 1 FROM users WHERE id = :user_id);
 
 -- name: add_key
 -- Store a key.
-INSERT INTO api_keys (id, user_id, name, scopes, hash, created_at, expires_at, revoked_at)
-VALUES (:id, :user_id, :name, :scopes, :hash, :created_at, :expires_at, :revoked_at);
+INSERT INTO api_keys (
+    id, user_id, name, scopes, hash, created_at, expires_at, revoked_at, last_used_at, allowed_models, limits
+) VALUES (
+    :id, :user_id, :name, :scopes, :hash, :created_at, :expires_at, :revoked_at, :last_used_at, :allowed_models, :limits
+);
 
 -- name: find_key
 -- One key with its user.
-SELECT k.id, u.id, u.name, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at
+SELECT
+    k.id, u.id, u.name, u.limits, u.disabled_at, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at,
+    k.last_used_at, k.allowed_models, k.limits
 FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
 WHERE k.id = :id;
 
 -- name: list_keys
 -- The keys of everyone or of one user, oldest first.
-SELECT k.id, u.id, u.name, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at
+SELECT
+    k.id, u.id, u.name, u.limits, u.disabled_at, k.name, k.scopes, k.hash, k.created_at, k.expires_at, k.revoked_at,
+    k.last_used_at, k.allowed_models, k.limits
 FROM api_keys AS k JOIN users AS u ON u.id = k.user_id
 WHERE :user_name IS NULL OR u.name = :user_name
 ORDER BY k.created_at, k.id;
@@ -52,6 +68,17 @@ ORDER BY k.created_at, k.id;
 -- name: revoke_key
 -- Mark a key as revoked; a second time changes nothing.
 UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
+
+-- name: update_key
+-- Set all that can be changed of a key, in the transaction that read the rest.
+UPDATE api_keys SET name = :name, allowed_models = :allowed_models, limits = :limits, expires_at = :expires_at
+WHERE id = :id;
+
+-- name: note_key_uses
+-- Given as a JSON object: times by ids.
+UPDATE api_keys SET last_used_at = used.value
+FROM json_each(:uses) AS used
+WHERE api_keys.id = used.key AND coalesce(last_used_at < used.value, TRUE);
 
 
 -- name: blank_texts_of_user
@@ -308,20 +335,23 @@ INSERT OR ROLLBACK INTO messages (
 WITH entry (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 ) AS (VALUES
-    (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 )
 INSERT OR ROLLBACK INTO turns (
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 )
 SELECT
     turn_id, CASE WHEN u.id IS NULL THEN '' ELSE request_id END, user_id, key_id,
     CASE WHEN u.id IS NOT NULL THEN session_id END, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 FROM entry LEFT JOIN users AS u ON u.id = entry.user_id;
 
 -- name: list_ledger
@@ -329,7 +359,8 @@ FROM entry LEFT JOIN users AS u ON u.id = entry.user_id;
 SELECT
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
 FROM turns
 WHERE user_id = :user_id
 ORDER BY created_at DESC, turn_id DESC

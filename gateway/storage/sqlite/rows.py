@@ -27,6 +27,7 @@ from gateway.domain import (
     User,
 )
 from gateway.ports import Appending
+from gateway.storage.key_rules import from_limits, from_models, to_limits, to_models
 from gateway.storage.rules import Growth
 
 Row = tuple[Any, ...]
@@ -77,20 +78,23 @@ def _to_metadata(text: str) -> Mapping[str, Any]:
 
 
 def to_user(row: Row) -> User:
-    return User(*row)
+    user_id, name, limits, disabled_at = row
+    return User(user_id, name, to_limits(limits), _to_time_or_none(disabled_at))
 
 
 def to_key(row: Row) -> ApiKey:
-    key_id, user_id, user_name, name, scopes, digest, created_at, expires_at, revoked_at = row
     return ApiKey(
-        id=key_id,
-        user=User(user_id, user_name),
-        name=name,
-        scopes=frozenset(map(Scope, scopes.split())),
-        hash=digest,
-        created_at=to_time(created_at),
-        expires_at=_to_time_or_none(expires_at),
-        revoked_at=_to_time_or_none(revoked_at),
+        id=row[0],
+        user=to_user(row[1:5]),
+        name=row[5],
+        scopes=frozenset(map(Scope, row[6].split())),
+        hash=row[7],
+        created_at=to_time(row[8]),
+        expires_at=_to_time_or_none(row[9]),
+        revoked_at=_to_time_or_none(row[10]),
+        last_used_at=_to_time_or_none(row[11]),
+        allowed_models=to_models(row[12]),
+        limits=to_limits(row[13]),
     )
 
 
@@ -181,6 +185,7 @@ def to_ledger_entry(row: Row) -> LedgerEntry:
         history_messages=row[23],
         history_tokens=row[24],
         history_trimmed=row[25],
+        deployment=row[26],
     )
 
 
@@ -199,6 +204,15 @@ def to_audit(row: Row) -> AuditEntry:
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def from_user(user: User) -> Parameters:
+    return {
+        "id": user.id,
+        "name": user.name,
+        "limits": from_limits(user.limits),
+        "disabled_at": from_time_or_none(user.disabled_at),
+    }
+
+
 def from_key(key: ApiKey, user: User) -> Parameters:
     return {
         "id": key.id,
@@ -209,6 +223,9 @@ def from_key(key: ApiKey, user: User) -> Parameters:
         "created_at": from_time(key.created_at),
         "expires_at": from_time_or_none(key.expires_at),
         "revoked_at": from_time_or_none(key.revoked_at),
+        "last_used_at": from_time_or_none(key.last_used_at),
+        "allowed_models": from_models(key.allowed_models),
+        "limits": from_limits(key.limits),
     }
 
 
@@ -299,6 +316,7 @@ def from_ledger_entry(entry: LedgerEntry) -> Row:
         entry.history_messages,
         entry.history_tokens,
         entry.history_trimmed,
+        entry.deployment,
     )
 
 

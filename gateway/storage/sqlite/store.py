@@ -15,7 +15,9 @@ from gateway.domain import (
     ApiKey,
     AuditEntry,
     GroupBy,
+    KeyChanges,
     LedgerEntry,
+    Rotation,
     SearchHit,
     Session,
     SessionChanges,
@@ -23,6 +25,7 @@ from gateway.domain import (
     StoredMessage,
     UsageRow,
     User,
+    UserChanges,
 )
 from gateway.ports import Appending, Cleaned, Cleaning, ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
 from gateway.storage.rules import check_audit, check_key, check_session, check_turn, check_user, nothing_new
@@ -92,9 +95,30 @@ class SqliteStore:
         check_audit(audit)
         return await self._lanes.write(lambda connection: keys.revoke(connection, key_id, at, audit))
 
-    async def add_user(self, user: User) -> User:
+    async def update_key(self, key_id: str, changes: KeyChanges, *, audit: AuditEntry | None = None) -> ApiKey | None:
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: keys.update(connection, key_id, changes, audit))
+
+    async def rotate_key(
+        self, key_id: str, rotation: Rotation, *, audit: AuditEntry | None = None
+    ) -> tuple[ApiKey, ApiKey] | None:
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: keys.rotate(connection, key_id, rotation, audit))
+
+    async def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        await self._lanes.write(lambda connection: keys.note_uses(connection, uses))
+
+    async def add_user(self, user: User, *, audit: AuditEntry | None = None) -> User:
         check_user(user)
-        return await self._lanes.write(lambda connection: users.add(connection, user))
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: users.add(connection, user, audit))
+
+    async def get_user(self, user_id: str) -> User | None:
+        return await self._lanes.read(lambda connection: users.find(connection, user_id))
+
+    async def update_user(self, user_id: str, changes: UserChanges, *, audit: AuditEntry | None = None) -> User | None:
+        check_audit(audit)
+        return await self._lanes.write(lambda connection: users.update(connection, user_id, changes, audit))
 
     async def list_users(self, *, limit: int, offset: int) -> Page[User]:
         return await self._lanes.read(lambda connection: users.list_page(connection, limit=limit, offset=offset))

@@ -2,12 +2,13 @@
 
 import sqlite3
 
-from gateway.domain import AuditEntry, User
+from gateway.domain import AuditEntry, User, UserChanges
 from gateway.ports import Page
+from gateway.storage.key_rules import changed_user
 from gateway.storage.rules import page
 from gateway.storage.sqlite import audit
 from gateway.storage.sqlite.queries import QUERIES
-from gateway.storage.sqlite.rows import to_user
+from gateway.storage.sqlite.rows import from_user, to_user
 from gateway.storage.texts import is_storable
 
 _ERASING = (
@@ -23,10 +24,27 @@ _ERASING = (
 )
 
 
-def add(connection: sqlite3.Connection, user: User) -> User:
+def add(connection: sqlite3.Connection, user: User, entry: AuditEntry | None) -> User:
     """The stored user of that name."""
-    connection.execute(QUERIES["add_user"], {"id": user.id, "name": user.name})
+    if connection.execute(QUERIES["add_user"], from_user(user)).rowcount:
+        audit.note(connection, entry)
     return to_user(connection.execute(QUERIES["find_user_by_name"], {"name": user.name}).fetchone())
+
+
+def find(connection: sqlite3.Connection, user_id: str) -> User | None:
+    if not is_storable(user_id):
+        return None
+    row = connection.execute(QUERIES["find_user"], {"id": user_id}).fetchone()
+    return None if row is None else to_user(row)
+
+
+def update(connection: sqlite3.Connection, user_id: str, changes: UserChanges, entry: AuditEntry | None) -> User | None:
+    user = find(connection, user_id)
+    if user is None or (changed := changed_user(user, changes)) == user:
+        return user
+    connection.execute(QUERIES["update_user"], from_user(changed))
+    audit.note(connection, entry)
+    return changed
 
 
 def list_page(connection: sqlite3.Connection, *, limit: int, offset: int) -> Page[User]:

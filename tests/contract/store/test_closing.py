@@ -211,6 +211,7 @@ async def test_a_ledger_entry_comes_back_with_every_field(store: Store, session:
         history_messages=6,
         history_tokens=600,
         history_trimmed=2,
+        deployment="east",
     )
     await store.close_turn(ClosedTurn(entry))
     assert (await store.list_ledger(ALICE.id, limit=10, offset=0)).items == [entry]
