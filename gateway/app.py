@@ -14,9 +14,11 @@ from gateway.api.audit import AuditRoutes
 from gateway.api.chat import ChatCompletions
 from gateway.api.contents import ContentRoutes
 from gateway.api.keys import KeyRoutes
+from gateway.api.ledger import LedgerRoutes
 from gateway.api.middleware import Authentication, ErrorResponses, RequestLog
 from gateway.api.openapi import openapi_document
 from gateway.api.operations import OperationRoutes
+from gateway.api.others import OthersRoutes
 from gateway.api.routes import Handlers, build_router, endpoints
 from gateway.api.sessions import SessionRoutes
 from gateway.api.usage import UsageRoutes
@@ -209,17 +211,20 @@ def _stack(
     metrics: Metrics,
     authenticator: Authenticator,
 ) -> ASGIApp:
+    sessions, contents = SessionRoutes(store, models, settings), ContentRoutes(store)
     handlers = Handlers(
         chat=ChatCompletions(
             turns,
             max_body_bytes=settings.server.max_body_bytes,
             cancel_on_disconnect=settings.sessions.on_disconnect == "cancel",
         ),
-        sessions=SessionRoutes(store, models, settings),
-        contents=ContentRoutes(store),
+        sessions=sessions,
+        contents=contents,
         keys=KeyRoutes(store, authenticator, settings),
         users=UserRoutes(store, authenticator, settings),
         usage=UsageRoutes(store),
+        ledger=LedgerRoutes(store),
+        others=OthersRoutes(store, sessions, contents),
         audit=AuditRoutes(store),
         operations=OperationRoutes(store, models, metrics),
     )

@@ -24,6 +24,7 @@ from gateway.domain import (
     User,
     UserChanges,
 )
+from gateway.ledger import Activity, ListedTurn, Step, TurnFilter, TurnOrder
 from gateway.values import value
 from gateway.wire.runs import Run
 
@@ -351,6 +352,12 @@ class Store(Protocol):
         Days and hours are in their order, other groups by cost, then tokens, the largest first. May take long, and
         holds up no turn. Raises errors.InvalidRequest (`too_many_rows`) if there are more than `limit`.
         """
+
+    async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:
+        """Of one user, or of everyone, as `usage`. Newest first is by `created_at`, then `turn_id`."""
+
+    async def activity(self, chosen: TurnFilter, *, step: Step) -> Activity:
+        """How turns went over time: of one user, or of everyone, as `usage`."""
 
     # upkeep
     async def clean(self, cleaning: Cleaning) -> Cleaned | None:

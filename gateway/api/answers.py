@@ -102,6 +102,96 @@ class UsageOutput(BaseModel):
     totals: UsageTotals
 
 
+class ActivityTotals(BaseModel):
+    """What some turns came to. Latency and time to first token (ttft) are of those that the provider answered."""
+
+    turns: int
+    failed_turns: int
+    incomplete_turns: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None = Field(description="US dollars, of the turns whose price is known; null if there is none")
+    latency_p50_ms: float | None = Field(description="by nearest rank, as all of them; null if there is no such turn")
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    ttft_p50_ms: float | None
+    ttft_p95_ms: float | None
+    ttft_p99_ms: float | None
+    overhead_p50_ms: float | None
+    overhead_p95_ms: float | None
+    overhead_p99_ms: float | None
+
+
+class ActivityPointOutput(ActivityTotals):
+    start: str = Field(description="a whole step; the first one may begin before from")
+
+
+class ErrorCountOutput(BaseModel):
+    code: str | None
+    status: int
+    turns: int
+
+
+class ActivityOutput(BaseModel):
+    object: Literal["list"]
+    data: list[ActivityPointOutput] = Field(description="oldest first, also where there were no turns")
+    has_more: Literal[False]
+    step: str
+    since: str = Field(alias="from")
+    until: str = Field(alias="to")
+    totals: ActivityTotals
+    errors: list[ErrorCountOutput] = Field(description="the most frequent first, 50 at most")
+
+
+class TurnUserOutput(BaseModel):
+    id: str
+    name: str | None = Field(description="null if the user was erased")
+
+
+class TurnOutput(BaseModel):
+    """One row of the ledger: one provider call."""
+
+    turn_id: str
+    request_id: str | None = Field(description="null if the user was erased, as is session_id")
+    user: TurnUserOutput
+    key_id: str
+    session_id: str | None = Field(description="null for a stateless call")
+    model: str = Field(description="what the client asked for")
+    provider: str
+    provider_model: str = Field(description="what the provider was asked for")
+    deployment: str | None = Field(description="which of the model's deployments served, where it has several")
+    stream: bool
+    status: Literal["complete", "incomplete", "failed"]
+    created_at: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    usage_estimated: bool = Field(description="whether the provider reported no tokens, and the counts are estimates")
+    cost: float | None = Field(description="US dollars; null if the model's prices are not known")
+    finish_reason: str | None
+    error_status: int | None
+    error_code: str | None
+    latency_ms: float | None
+    ttft_ms: float | None
+    overhead_ms: float | None
+    history_messages: int
+    history_tokens: int
+    history_trimmed: int
+
+
+class InFlightOutput(BaseModel):
+    requests: int = Field(description="HTTP requests that are being answered, this one left out")
+
+
+class LiveOutput(BaseModel):
+    """What is running now, on the host that answers: replicas on others know nothing of it."""
+
+    object: Literal["live"]
+    in_flight: InFlightOutput
+    workers: int = Field(description="processes that serve")
+
+
 class KeyOutput(BaseModel):
     id: str
     user: str

@@ -1,4 +1,4 @@
-"""What the caller's sessions hold: messages, found and taken out, and what they came to."""
+"""What a user's sessions hold: messages, found and taken out, and what they came to. context.owner_id says whose."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,11 +7,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.api.context import actor_of, caller_id, context_of, session_id_of
+from gateway.api.context import actor_of, context_of, owner_id, session_id_of
 from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import MessagePaging, SearchPaging, validate_query
 from gateway.auth.audit import audit_entry
-from gateway.domain import SearchHit, SessionStats, StoredMessage
+from gateway.domain import AuditEntry, SearchHit, SessionStats, StoredMessage
 from gateway.errors import session_not_found
 from gateway.ports import Store
 from gateway.storage.exporting import export_session
@@ -24,7 +24,7 @@ class ContentRoutes:
     async def messages(self, request: Request) -> Response:
         session_id = session_id_of(request)
         paging = validate_query(MessagePaging, request.query_params)
-        page = await self._store.list_messages(caller_id(request), session_id, limit=paging.limit, offset=paging.offset)
+        page = await self._store.list_messages(owner_id(request), session_id, limit=paging.limit, offset=paging.offset)
         if page is None:
             raise session_not_found(session_id)
         return list_response([message_output(message) for message in page.items], has_more=page.has_more)
@@ -32,7 +32,7 @@ class ContentRoutes:
     async def search(self, request: Request) -> Response:
         asked = validate_query(SearchPaging, request.query_params)
         page = await self._store.search(
-            caller_id(request),
+            owner_id(request),
             asked.q,
             limit=asked.limit,
             offset=asked.offset,
@@ -42,20 +42,25 @@ class ContentRoutes:
 
     async def stats(self, request: Request) -> Response:
         session_id = session_id_of(request)
-        stats = await self._store.session_stats(caller_id(request), session_id)
+        stats = await self._store.session_stats(owner_id(request), session_id)
         if stats is None:
             raise session_not_found(session_id)
         return json_response(_stats_output(session_id, stats))
 
     async def export(self, request: Request) -> Response:
         """The session as one line of JSON, which `gateway sessions import` takes. Sent as it is read."""
+        audit = audit_entry("session.export", session_id_of(request), actor_of(request))
+        return await self.export_noted(request, user=context_of(request.scope).caller.user_name, audit=audit)
+
+    async def export_noted(self, request: Request, *, user: str, audit: AuditEntry) -> Response:
+        """With the name of the user whose session it is."""
         session_id = session_id_of(request)
-        session = await self._store.get_session(caller_id(request), session_id)
+        session = await self._store.get_session(owner_id(request), session_id)
         if session is None:
             raise session_not_found(session_id)
-        chunks = export_session(self._store, session, user=context_of(request.scope).caller.user_name)
+        chunks = export_session(self._store, session, user=user)
         first = await anext(chunks)  # what fails until here is still an error response
-        await self._store.add_audit(audit_entry("session.export", session_id, actor_of(request)))
+        await self._store.add_audit(audit)
         headers = {"content-disposition": f'attachment; filename="{session_id}.jsonl"'}
         return StreamingResponse(_joined(first, chunks), headers=headers, media_type="application/x-ndjson")
 

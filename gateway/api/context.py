@@ -72,6 +72,12 @@ def caller_id(request: Request) -> str:
     return context_of(request.scope).caller.user_id
 
 
+def owner_id(request: Request) -> str:
+    """Whose sessions the path is about: the user that it names, as paths below /admin alone do, or the caller."""
+    user_id: str = request.path_params.get("user_id") or caller_id(request)
+    return user_id
+
+
 def actor_of(request: Request) -> Actor:
     return context_of(request.scope).actor
 

@@ -41,6 +41,13 @@ class OperationRoutes:
         del request
         return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
 
+    async def live(self, request: Request) -> Response:
+        """What is running now on this host."""
+        del request
+        running = self._metrics.in_flight()
+        requests = running.requests - 1  # not the one that asks
+        return json_response({"object": "live", "in_flight": {"requests": requests}, "workers": running.workers})
+
     async def alive(self, request: Request) -> Response:
         """200 as long as the process answers at all."""
         del request

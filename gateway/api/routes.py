@@ -17,7 +17,9 @@ from gateway.api.chat import ChatCompletions
 from gateway.api.contents import ContentRoutes
 from gateway.api.context import context_of
 from gateway.api.keys import KeyRoutes
+from gateway.api.ledger import LedgerRoutes
 from gateway.api.operations import OperationRoutes
+from gateway.api.others import OthersRoutes
 from gateway.api.responses import json_response
 from gateway.api.sessions import SessionRoutes
 from gateway.api.usage import UsageRoutes
@@ -53,6 +55,8 @@ class Handlers:
     keys: KeyRoutes
     users: UserRoutes
     usage: UsageRoutes
+    ledger: LedgerRoutes
+    others: OthersRoutes
     audit: AuditRoutes
     operations: OperationRoutes
 
@@ -69,6 +73,8 @@ def endpoints(handlers: Handlers) -> list[Endpoint]:
         *_key_endpoints(handlers.keys),
         *_user_endpoints(handlers.users),
         *_usage_endpoints(handlers.usage),
+        *_ledger_endpoints(handlers.ledger),
+        *_others_endpoints(handlers.others),
         Endpoint(
             "GET",
             "/admin/audit",
@@ -77,6 +83,9 @@ def endpoints(handlers: Handlers) -> list[Endpoint]:
             schemas.AuditPaging,
             response=answers.AuditOutput,
             is_list=True,
+        ),
+        Endpoint(
+            "GET", "/admin/live", operations.live, "What is running now on this host", response=answers.LiveOutput
         ),
         Endpoint("GET", "/metrics", operations.metrics, "Metrics in Prometheus' text format", media_type="text/plain"),
         Endpoint("GET", "/healthz", operations.alive, "Whether the process lives"),
@@ -193,6 +202,68 @@ def _usage_endpoints(usage: UsageRoutes) -> list[Endpoint]:
             schemas.UsageQuery,
             response=shown,
             other_media_type=csv,
+        ),
+    ]
+
+
+def _ledger_endpoints(ledger: LedgerRoutes) -> list[Endpoint]:
+    shown, turn = answers.ActivityOutput, answers.TurnOutput
+    own, every = schemas.OwnActivityQuery, schemas.ActivityQuery
+    return [
+        Endpoint("GET", "/v1/activity", ledger.own_activity, "How own turns went over time", own, response=shown),
+        Endpoint(
+            "GET",
+            "/admin/activity",
+            ledger.everyones_activity,
+            "How everyone's turns went over time",
+            every,
+            response=shown,
+        ),
+        Endpoint(
+            "GET",
+            "/v1/turns",
+            ledger.own_turns,
+            "Own turns, the newest or the slowest first",
+            schemas.OwnTurnsQuery,
+            response=turn,
+            is_list=True,
+        ),
+        Endpoint(
+            "GET",
+            "/admin/turns",
+            ledger.everyones_turns,
+            "Everyone's turns, the newest or the slowest first",
+            schemas.TurnsQuery,
+            response=turn,
+            is_list=True,
+        ),
+    ]
+
+
+def _others_endpoints(others: OthersRoutes) -> list[Endpoint]:
+    """For reading alone: each is an endpoint of /chat/sessions for another user."""
+    every, one = "/admin/users/{user_id}/sessions", "/admin/users/{user_id}/sessions/{session_id}"
+    shown, hit, message, stats = (
+        answers.SessionOutput,
+        answers.HitOutput,
+        answers.MessageOutput,
+        answers.StatsOutput,
+    )
+    searched, paged = schemas.SearchPaging, schemas.MessagePaging
+    return [
+        Endpoint("GET", every, others.list, "A user's sessions", schemas.SessionPaging, response=shown, is_list=True),
+        Endpoint(
+            "GET", f"{every}/search", others.search, "Search a user's sessions", searched, response=hit, is_list=True
+        ),
+        Endpoint("GET", one, others.get, "One session of a user", response=shown),
+        Endpoint("GET", f"{one}/messages", others.messages, "Its messages", paged, response=message, is_list=True),
+        Endpoint("GET", f"{one}/stats", others.stats, "What its turns came to", response=stats),
+        Endpoint(
+            "GET",
+            f"{one}/export",
+            others.export,
+            "The session and its messages as one line of JSON",
+            media_type="application/x-ndjson",
         ),
     ]
 

@@ -24,8 +24,10 @@ from gateway.domain import (
     MAX_TTL_SECONDS,
     MIN_TTL_SECONDS,
     GroupBy,
+    Status,
 )
 from gateway.errors import InvalidRequest
+from gateway.ledger import MAX_POINTS, Step, TurnOrder
 from gateway.storage.texts import has_nul, is_storable
 from gateway.wire.json import dump
 
@@ -205,6 +207,41 @@ class OwnUsageQuery(_Query):
 
 class UsageQuery(OwnUsageQuery):
     user: str | None = Field(None, description="only this user's, by name or id")
+
+
+_MODEL = "only turns of this model, as it was asked for"
+_KEY = "only turns of the key with this id"
+_USER = "only this user's, by name or id"
+
+
+class OwnActivityQuery(_Query):
+    since: Moment | None = Field(None, alias="from", description="as for usage; 24 hours before to")
+    until: Moment | None = Field(None, alias="to", description="as from, itself not included; now")
+    step: Annotated[Step, WithJsonSchema({"type": "string", "enum": list(Step)})] | None = Field(
+        None, description=f"the finest that makes 200 points at most; {MAX_POINTS} may be asked for"
+    )
+    model: str | None = Field(None, description=_MODEL)
+    key: str | None = Field(None, description=_KEY)
+
+
+class ActivityQuery(OwnActivityQuery):
+    user: str | None = Field(None, description=_USER)
+
+
+class OwnTurnsQuery(Paging):
+    limit: int = Field(50, ge=1, le=500)
+    since: Moment | None = Field(None, alias="from", description="as for usage; 30 days before to")
+    until: Moment | None = Field(None, alias="to", description="as from, itself not included; the end of today")
+    order: Annotated[TurnOrder, WithJsonSchema({"type": "string", "enum": list(TurnOrder)})] = TurnOrder.NEWEST
+    status: Annotated[Status, WithJsonSchema({"type": "string", "enum": list(Status)})] | None = None
+    error: str | None = Field(None, description="only turns with this error's code, or HTTP status")
+    model: str | None = Field(None, description=_MODEL)
+    key: str | None = Field(None, description=_KEY)
+    session_id: str | None = None
+
+
+class TurnsQuery(OwnTurnsQuery):
+    user: str | None = Field(None, description=_USER)
 
 
 class Deletion(_Query):

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.body import read_body
-from gateway.api.context import actor_of, caller_id, context_of, session_id_of
+from gateway.api.context import actor_of, caller_id, context_of, owner_id, session_id_of
 from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import Deletion, SessionInput, SessionPaging, validate, validate_query
 from gateway.auth.audit import audit_entry
@@ -54,7 +54,7 @@ class SessionRoutes:
     async def list(self, request: Request) -> Response:
         paging = validate_query(SessionPaging, request.query_params)
         page = await self._store.list_sessions(
-            caller_id(request),
+            owner_id(request),
             limit=paging.limit,
             offset=paging.offset,
             include_archived=paging.include_archived,
@@ -63,7 +63,7 @@ class SessionRoutes:
         return list_response([session_output(session) for session in page.items], has_more=page.has_more)
 
     async def get(self, request: Request) -> Response:
-        return _found(request, await self._store.get_session(caller_id(request), session_id_of(request)))
+        return _found(request, await self._store.get_session(owner_id(request), session_id_of(request)))
 
     async def replace(self, request: Request) -> Response:
         changes = await self._changes(request)

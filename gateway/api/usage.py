@@ -8,17 +8,18 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.context import caller_id
+from gateway.api.ranges import end_of_today, half_open
 from gateway.api.responses import json_response, timestamp
 from gateway.api.schemas import OwnUsageQuery, UsageQuery, validate_query
 from gateway.domain import MAX_USAGE_ROWS, GroupBy, UsageRow, UsageSums
-from gateway.errors import InvalidRequest, NotFound
+from gateway.errors import NotFound
 from gateway.ports import Store
 from gateway.storage.accounting import total
 from gateway.storage.exporting import find_user
@@ -60,7 +61,7 @@ class UsageReport:
 
 async def usage_report(store: Store, asked: OwnUsageQuery, user_id: str | None) -> UsageReport:
     """Of one user, or of everyone. Raises InvalidRequest for an empty range and for too many rows."""
-    since, until = _range(asked)
+    since, until = half_open(asked.since, asked.until, end=end_of_today(), length=_DEFAULT_RANGE)
     rows = await store.usage(asked.group_by, since=since, until=until, user_id=user_id, limit=MAX_USAGE_ROWS)
     return UsageReport(asked.group_by, since, until, rows, total([row.sums for row in rows]))
 
@@ -73,20 +74,6 @@ async def user_id_of(store: Store, name_or_id: str) -> str:
     if name_or_id.startswith("user_"):
         return name_or_id
     raise NotFound(f"There is no user {name_or_id!r}.", code="user_not_found", param="user")
-
-
-def _range(asked: OwnUsageQuery) -> tuple[datetime, datetime]:
-    """The last 30 days unless told otherwise; today is one of them, to its end."""
-    today = datetime.combine(datetime.now(UTC), time(), UTC)
-    until = today + timedelta(days=1) if asked.until is None else asked.until
-    since = until - _DEFAULT_RANGE if asked.since is None else asked.since
-    if since >= until:
-        raise InvalidRequest(
-            f"Invalid 'from': {timestamp(since)} is not before 'to', which is {timestamp(until)}.",
-            code="invalid_value",
-            param="from",
-        )
-    return since, until
 
 
 def _response(report: UsageReport, asked: OwnUsageQuery) -> Response:

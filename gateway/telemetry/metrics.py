@@ -10,6 +10,7 @@ metrics meet in files (sharing.py), it says what the others had noted a quarter 
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -30,6 +31,8 @@ _OVERHEAD = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 
 _TURN = ("model", "provider")
 
+_IN_FLIGHT = "gateway_requests_in_flight"
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
 
 
@@ -38,6 +41,13 @@ class _Request(NamedTuple):
     route: str
     status: int
     seconds: float
+
+
+class InFlight(NamedTuple):
+    """HTTP requests that all workers of this host are answering, and how many workers those are."""
+
+    requests: int
+    workers: int
 
 
 class Metrics:
@@ -54,7 +64,7 @@ class Metrics:
 
     def _make_request_metrics(self) -> None:
         self._in_flight = Gauge(
-            "gateway_requests_in_flight",
+            _IN_FLIGHT,
             "HTTP requests that are being answered.",
             registry=self._registry,
             multiprocess_mode="livesum",
@@ -120,6 +130,18 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # the package has no types for it
         return generate_latest(together)
+
+    def in_flight(self) -> InFlight:
+        """What this process answers now, and what the other workers did when they last added up."""
+        self.add_up()
+        directory = os.environ.get(DIRECTORY)
+        if directory is None:
+            return InFlight(self._running, workers=1)
+        # One file a worker has all its gauges of what is live, and goes with it: see sharing.forget_process.
+        files = [str(path) for path in Path(directory).glob("gauge_livesum_*.db")]
+        gauges = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the package has no types for it
+        running = sum(s.value for each in gauges for s in each.samples if s.name == _IN_FLIGHT)
+        return InFlight(int(running), workers=len(files))
 
     def add_up(self) -> None:
         """Have everything that was noted told from now on."""

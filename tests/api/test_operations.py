@@ -9,6 +9,7 @@ import pytest
 from gateway import __version__
 from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Composed, Json, Person, compose, refusal
+from tests.stubs.openai_wire import Json as Whole
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,6 +78,17 @@ ROUTES = {
     ("get", "/admin/audit"),
     ("get", "/admin/usage"),
     ("get", "/v1/usage"),
+    ("get", "/v1/activity"),
+    ("get", "/admin/activity"),
+    ("get", "/v1/turns"),
+    ("get", "/admin/turns"),
+    ("get", "/admin/users/{user_id}/sessions"),
+    ("get", "/admin/users/{user_id}/sessions/search"),
+    ("get", "/admin/users/{user_id}/sessions/{session_id}"),
+    ("get", "/admin/users/{user_id}/sessions/{session_id}/messages"),
+    ("get", "/admin/users/{user_id}/sessions/{session_id}/stats"),
+    ("get", "/admin/users/{user_id}/sessions/{session_id}/export"),
+    ("get", "/admin/live"),
     ("get", "/metrics"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -155,6 +167,11 @@ async def test_what_is_answered_is_what_is_described(
 
     audited = await first(admin, "/admin/audit")
     usage = (await ada.http.get("/v1/usage")).json()
+    gateway.stub.reply_with(Whole({}, status=500))
+    await ada.ask(session)
+    activity = (await ada.http.get("/v1/activity")).json()
+    turn = await first(ada, "/v1/turns")
+    live = (await admin.http.get("/admin/live")).json()
     for schema, shown in [
         ("SessionOutput", await ada.session(session)),
         ("MessageOutput", (await ada.messages(session))[0]),
@@ -170,6 +187,14 @@ async def test_what_is_answered_is_what_is_described(
         ("UsageOutput", usage),
         ("UsageRowOutput", usage["data"][0]),
         ("UsageTotals", usage["totals"]),
+        ("ActivityOutput", activity),
+        ("ActivityPointOutput", activity["data"][0]),
+        ("ActivityTotals", activity["totals"]),
+        ("ErrorCountOutput", activity["errors"][0]),
+        ("TurnOutput", turn),
+        ("TurnUserOutput", turn["user"]),
+        ("LiveOutput", live),
+        ("InFlightOutput", live["in_flight"]),
         ("ModelOutput", (await ada.http.get("/v1/models/echo")).json()),
         ("ErrorOutput", (await ada.http.get("/nope")).json()),
     ]:

@@ -25,6 +25,7 @@ from gateway.domain import (
     UserChanges,
 )
 from gateway.errors import StorageUnavailable
+from gateway.ledger import Activity, ListedTurn, Step, TurnFilter, TurnOrder
 from gateway.ports import (
     Appending,
     Cleaned,
@@ -37,6 +38,7 @@ from gateway.ports import (
     TurnOpening,
 )
 from gateway.storage.key_rules import changed_key, changed_user, rotated_key
+from gateway.storage.memory import ledger
 from gateway.storage.memory.retention import clean
 from gateway.storage.memory.search import search
 from gateway.storage.memory.tables import Tables, refuse, stored
@@ -375,6 +377,12 @@ class InMemoryStore:
         self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
     ) -> Sequence[UsageRow]:
         return usage(self._opened(), group_by, since=since, until=until, user_id=user_id, limit=limit)
+
+    async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:
+        return ledger.list_turns(self._opened(), chosen, order=order, limit=limit, offset=offset)
+
+    async def activity(self, chosen: TurnFilter, *, step: Step) -> Activity:
+        return ledger.activity(self._opened(), chosen, step=step)
 
     # upkeep
 

@@ -579,6 +579,123 @@ FROM (
 ) AS sums;
 
 
+-- name: newest_turns
+-- $1 since, $2 until, $3 user or null for everyone, $4 key, $5 session, $6 model, $7 status, $8 an error's code or its
+-- HTTP status, each of them null for any, $9 limit, $10 offset. Each row has its user's name in front. Whichever branch
+-- is meant, it goes by an index, and the other reads nothing.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM (
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
+    UNION ALL
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
+) AS turns
+WHERE ($4::text IS NULL OR key_id = $4)
+    AND ($5::text IS NULL OR session_id = $5)
+    AND ($6::text IS NULL OR model = $6)
+    AND ($7::text IS NULL OR status = $7)
+    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+ORDER BY created_at DESC, turn_id DESC
+LIMIT $9 OFFSET $10;
+
+-- name: slowest_turns
+-- As newest_turns. Turns without a latency come last.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM (
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
+    UNION ALL
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
+) AS turns
+WHERE ($4::text IS NULL OR key_id = $4)
+    AND ($5::text IS NULL OR session_id = $5)
+    AND ($6::text IS NULL OR model = $6)
+    AND ($7::text IS NULL OR status = $7)
+    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+ORDER BY latency_ms DESC NULLS LAST, turn_id DESC
+LIMIT $9 OFFSET $10;
+
+-- name: activity
+-- $1 to $8 as for newest_turns, $9 the step. What turns came to in each step of time, and, with null for its start,
+-- what all of them did. Of each duration: what half, 95 % and 99 % of the turns do not exceed.
+SELECT
+    start, count(*), count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'incomplete'),
+    coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), sum(cost),
+    percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE error_status IS NULL),
+    percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ttft_ms) FILTER (WHERE error_status IS NULL),
+    percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY overhead_ms)
+FROM (
+    SELECT
+        date_bin($9, created_at, timestamptz '1970-01-01 00:00:00+00') AS start, key_id, session_id, model, status,
+        prompt_tokens, completion_tokens, cost, error_status, error_code, latency_ms, ttft_ms, overhead_ms
+    FROM turns
+    WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
+    UNION ALL
+    SELECT
+        date_bin($9, created_at, timestamptz '1970-01-01 00:00:00+00') AS start, key_id, session_id, model, status,
+        prompt_tokens, completion_tokens, cost, error_status, error_code, latency_ms, ttft_ms, overhead_ms
+    FROM turns
+    WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
+) AS turns
+WHERE ($4::text IS NULL OR key_id = $4)
+    AND ($5::text IS NULL OR session_id = $5)
+    AND ($6::text IS NULL OR model = $6)
+    AND ($7::text IS NULL OR status = $7)
+    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+GROUP BY GROUPING SETS ((start), ())
+ORDER BY start NULLS LAST;
+
+-- name: count_errors
+-- $1 to $8 as for newest_turns, $9 limit. The most frequent errors.
+SELECT error_code, error_status, count(*)
+FROM (
+    SELECT
+        key_id, session_id, model, status, error_status, error_code
+    FROM turns
+    WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
+    UNION ALL
+    SELECT
+        key_id, session_id, model, status, error_status, error_code
+    FROM turns
+    WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
+) AS turns
+WHERE ($4::text IS NULL OR key_id = $4)
+    AND ($5::text IS NULL OR session_id = $5)
+    AND ($6::text IS NULL OR model = $6)
+    AND ($7::text IS NULL OR status = $7)
+    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+    AND error_status IS NOT NULL
+GROUP BY error_status, error_code
+ORDER BY count(*) DESC, error_status, coalesce(error_code, '') COLLATE "C"
+LIMIT $9;
+
+
 -- name: search
 -- $1 user, $2 what to look for, as a tsquery, $3 the same without the user, by which is ranked, $4 with archived ones,
 -- $5 limit, $6 offset. The best first, then the newest. The share of the words that were looked for is what counts: 2

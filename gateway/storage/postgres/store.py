@@ -27,6 +27,7 @@ from gateway.domain import (
     User,
     UserChanges,
 )
+from gateway.ledger import NO_ACTIVITY, Activity, ListedTurn, Step, TurnFilter, TurnOrder
 from gateway.ports import (
     Appending,
     Cleaned,
@@ -39,7 +40,8 @@ from gateway.ports import (
     TurnOpening,
 )
 from gateway.storage import rules
-from gateway.storage.postgres import retention, search, sessions, turns, users
+from gateway.storage.activity import is_possible
+from gateway.storage.postgres import ledger, retention, search, sessions, turns, users
 from gateway.storage.postgres.pool import Link, Pool
 from gateway.storage.postgres.queries import QUERIES
 from gateway.storage.postgres.schema import prepare
@@ -315,14 +317,23 @@ class PostgresStore:
     async def usage(
         self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
     ) -> Sequence[UsageRow]:
-        """One at a time: whoever asks for many must not take all connections from the turns."""
         if not is_storable(user_id):
             return ()
-        async with self._accounting:
-            return await self._pool.run(
-                lambda link: turns.usage(link, group_by, since=since, until=until, user_id=user_id, limit=limit),
-                patience=max(_USAGE_SECONDS, self._timeout),
-            )
+        return await self._account(
+            lambda link: turns.usage(link, group_by, since=since, until=until, user_id=user_id, limit=limit)
+        )
+
+    async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:
+        if not is_possible(chosen):
+            return _NOTHING
+        return await self._account(
+            lambda link: ledger.list_turns(link, chosen, order=order, limit=limit, offset=offset)
+        )
+
+    async def activity(self, chosen: TurnFilter, *, step: Step) -> Activity:
+        if not is_possible(chosen):
+            return NO_ACTIVITY
+        return await self._account(lambda link: ledger.activity(link, chosen, step=step))
 
     # upkeep
 
@@ -339,6 +350,11 @@ class PostgresStore:
 
     async def _read(self, work: Callable[[Link], Awaitable[T]]) -> T:
         return await self._pool.run(work, patience=self._timeout)
+
+    async def _account(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        """One at a time: whoever asks for many must not take all connections from the turns."""
+        async with self._accounting:
+            return await self._pool.run(work, patience=max(_USAGE_SECONDS, self._timeout))
 
     async def _write(self, work: Callable[[Link], Awaitable[T]]) -> T:
         return await self._pool.run(work, patience=max(_WRITE_SECONDS, self._timeout))

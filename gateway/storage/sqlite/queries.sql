@@ -413,6 +413,125 @@ FROM (
 );
 
 
+-- name: newest_turns
+-- One page of everyone's ledger, each row with its user's name in front.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM turns
+WHERE created_at >= :since AND created_at < :until
+    AND (:key_id IS NULL OR key_id = :key_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:model IS NULL OR model = :model)
+    AND (:status IS NULL OR status = :status)
+    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+ORDER BY created_at DESC, turn_id DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: newest_turns_of_user
+-- One page of a user's ledger, otherwise as newest_turns.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM turns
+WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
+    AND (:key_id IS NULL OR key_id = :key_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:model IS NULL OR model = :model)
+    AND (:status IS NULL OR status = :status)
+    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+ORDER BY created_at DESC, turn_id DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: slowest_turns
+-- As newest_turns, of one user, or of everyone if that is null. Whichever branch is meant, it goes by an index, and the
+-- other reads nothing. Turns without a latency come last.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+FROM (
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT
+        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    FROM turns
+    WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
+) AS turns
+WHERE (:key_id IS NULL OR key_id = :key_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:model IS NULL OR model = :model)
+    AND (:status IS NULL OR status = :status)
+    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+ORDER BY latency_ms DESC, turn_id DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: activity
+-- What turns came to in each step of time, with their durations; otherwise as slowest_turns. The turns of a step come
+-- in parts of no more than a few thousand, by where they lie in the table, so that no list of durations is very long.
+SELECT
+    created_at / :step, count(*), count(*) FILTER (WHERE status = 'failed'),
+    count(*) FILTER (WHERE status = 'incomplete'), sum(prompt_tokens), sum(completion_tokens), sum(cost),
+    json_group_array(latency_ms) FILTER (WHERE latency_ms IS NOT NULL AND error_status IS NULL),
+    json_group_array(ttft_ms) FILTER (WHERE ttft_ms IS NOT NULL AND error_status IS NULL),
+    json_group_array(overhead_ms) FILTER (WHERE overhead_ms IS NOT NULL)
+FROM (
+    SELECT
+        rowid AS place, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens,
+        cost, error_status, error_code, latency_ms, ttft_ms, overhead_ms
+    FROM turns
+    WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT
+        rowid AS place, key_id, session_id, model, status, created_at, prompt_tokens, completion_tokens,
+        cost, error_status, error_code, latency_ms, ttft_ms, overhead_ms
+    FROM turns
+    WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
+) AS turns
+WHERE (:key_id IS NULL OR key_id = :key_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:model IS NULL OR model = :model)
+    AND (:status IS NULL OR status = :status)
+    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+GROUP BY created_at / :step, place / 4096;
+
+-- name: count_errors
+-- The most frequent errors of turns; otherwise as slowest_turns.
+SELECT error_code, error_status, count(*)
+FROM (
+    SELECT
+        key_id, session_id, model, status, error_status, error_code
+    FROM turns
+    WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT
+        key_id, session_id, model, status, error_status, error_code
+    FROM turns
+    WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
+) AS turns
+WHERE (:key_id IS NULL OR key_id = :key_id)
+    AND (:session_id IS NULL OR session_id = :session_id)
+    AND (:model IS NULL OR model = :model)
+    AND (:status IS NULL OR status = :status)
+    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+    AND error_status IS NOT NULL
+GROUP BY error_status, error_code
+ORDER BY count(*) DESC, error_status, coalesce(error_code, '')
+LIMIT :limit;
+
+
 -- name: has_earlier_ticket
 -- Whether somebody waits for the session with an earlier ticket than this one; anybody, if this is none.
 SELECT EXISTS (

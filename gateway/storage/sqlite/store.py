@@ -27,10 +27,11 @@ from gateway.domain import (
     User,
     UserChanges,
 )
+from gateway.ledger import Activity, ListedTurn, Step, TurnFilter, TurnOrder
 from gateway.ports import Appending, Cleaned, Cleaning, ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
 from gateway.storage.rules import check_audit, check_key, check_session, check_turn, check_user, nothing_new
 from gateway.storage.sqlite import audit as audits
-from gateway.storage.sqlite import indexing, keys, messages, search, sessions, turns, upkeep, users
+from gateway.storage.sqlite import indexing, keys, ledger, messages, search, sessions, turns, upkeep, users
 from gateway.storage.sqlite.batches import Apart, Together
 from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.known_sessions import KnownSessions
@@ -360,6 +361,14 @@ class SqliteStore:
         return await self._lanes.search(
             lambda connection: turns.usage(connection, group_by, since=since, until=until, user_id=user_id, limit=limit)
         )
+
+    async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:
+        return await self._lanes.search(
+            partial(ledger.list_turns, chosen=chosen, order=order, limit=limit, offset=offset)
+        )
+
+    async def activity(self, chosen: TurnFilter, *, step: Step) -> Activity:
+        return await self._lanes.search(partial(ledger.activity, chosen=chosen, step=step))
 
     # upkeep
 

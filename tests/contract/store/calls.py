@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from gateway.domain import GroupBy, SessionChanges, User
+from gateway.ledger import Step, TurnFilter, TurnOrder
 from gateway.ports import Cleaning, ClosedTurn, Hold, Store, TurnOpening
 from tests.contract.store.values import (
     ALICE,
@@ -86,5 +87,7 @@ ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "close_turn": lambda store: store.close_turn(ClosedTurn(make_entry())),
     "list_ledger": lambda store: store.list_ledger(ALICE.id, limit=1, offset=0),
     "usage": lambda store: store.usage(GroupBy.DAY, since=START, until=at(1), limit=1),
+    "list_turns": lambda store: store.list_turns(TurnFilter(START, at(1)), order=TurnOrder.NEWEST, limit=1, offset=0),
+    "activity": lambda store: store.activity(TurnFilter(START, at(1)), step=Step.DAY),
     **{name: partial(_call, call) for name, (call, _) in FINDING_NOTHING.items()},
 }
