@@ -15,7 +15,7 @@ from gateway.api.chat import ChatCompletions
 from gateway.api.contents import ContentRoutes
 from gateway.api.keys import KeyRoutes
 from gateway.api.ledger import LedgerRoutes
-from gateway.api.middleware import Authentication, ErrorResponses, RequestLog
+from gateway.api.middleware import METRICS, PUBLIC, Authentication, ErrorResponses, RequestLog
 from gateway.api.openapi import openapi_document
 from gateway.api.operations import OperationRoutes
 from gateway.api.others import OthersRoutes
@@ -39,6 +39,7 @@ from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.settings import Settings
 from gateway.storage.opening import configured_store
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traces import Traces, open_traces
 from gateway.tokens.calibration import Calibration
 from gateway.tokens.counter import TokenCounter
 from gateway.turns.cache import WindowCache
@@ -68,6 +69,7 @@ class App:
         jobs: Jobs,
         providers: Mapping[Via, Provider],
         metrics: Metrics,
+        traces: Traces | None,
         on_start: Callable[[], Awaitable[None]],
         shutdown_timeout: float,
     ) -> None:
@@ -78,6 +80,7 @@ class App:
         self._jobs = jobs
         self._providers = providers
         self._metrics = metrics
+        self._traces = traces
         self._on_start = on_start
         self._shutdown_timeout = shutdown_timeout
 
@@ -108,6 +111,8 @@ class App:
             await provider.aclose()
         await self._store.aclose()
         self._metrics.add_up()
+        if self._traces is not None:
+            await self._traces.aclose()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -139,7 +144,10 @@ def create_app(
     litellm = LitellmProvider()
     providers = providers or _providers(settings, counter, litellm)
     claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
-    metrics = Metrics()
+    traces = open_traces(settings.telemetry)
+    metrics = Metrics(user_labels=settings.metrics.user_labels, take_turns=None if traces is None else traces.take)
+    metrics.watch(store.gauges)
+    metrics.watch(claims.gauges)
     turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers, metrics)
     auth = settings.auth
     authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
@@ -160,6 +168,7 @@ def create_app(
         jobs=_jobs(settings, store, claims, authenticator),
         providers=providers,
         metrics=metrics,
+        traces=traces,
         on_start=on_start,
         shutdown_timeout=settings.server.shutdown_timeout,
     )
@@ -176,6 +185,7 @@ def _turns(
     metrics: Metrics,
 ) -> TurnService:
     calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
+    metrics.watch(cache.gauges)
     return TurnService(
         opener=Opener(
             store=store,
@@ -217,6 +227,7 @@ def _stack(
             turns,
             max_body_bytes=settings.server.max_body_bytes,
             cancel_on_disconnect=settings.sessions.on_disconnect == "cancel",
+            traced=settings.telemetry.otlp_endpoint is not None,
         ),
         sessions=sessions,
         contents=contents,
@@ -229,8 +240,9 @@ def _stack(
         operations=OperationRoutes(store, models, metrics),
     )
     table = endpoints(handlers)
-    router = build_router(table, openapi_document(table))
-    return RequestLog(ErrorResponses(Authentication(router, authenticator)), metrics)
+    public = PUBLIC | {METRICS} if settings.metrics.public else PUBLIC
+    router = build_router(table, openapi_document(table, public))
+    return RequestLog(ErrorResponses(Authentication(router, authenticator, public=public)), metrics)
 
 
 def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvider) -> dict[Via, Provider]:

@@ -172,6 +172,9 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Return if the database answers."""
 
+    def gauges(self) -> Mapping[str, float]:
+        """What telemetry/gauges.py tells of a database: always the same names, in any state of the store, at once."""
+
     # users and keys
     async def has_keys(self) -> bool:
         """True once any key was ever created."""

@@ -190,6 +190,41 @@ class LoggingSettings(_Frozen):
     format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
 
 
+class MetricsSettings(_Frozen):
+    """What `GET /metrics` tells, and whom."""
+
+    public: bool = Field(False, description="whether it is answered without a key, else to admins' keys alone")
+    user_labels: int = Field(
+        0, ge=0, le=1000, description="users that each process also counts by name; 0: none, and no such metrics"
+    )
+
+
+class TelemetrySettings(_Frozen):
+    """Traces of turns, sent to an OpenTelemetry collector."""
+
+    otlp_endpoint: str | None = Field(
+        None, description="its base URL for OTLP over HTTP, such as http://localhost:4318; null: no traces"
+    )
+    service_name: str = Field("llm-history-gateway", min_length=1, max_length=256, description="what traces call it")
+    sample: float = Field(
+        1.0, ge=0, le=1, description="the part of turns that is traced, where a caller's traceparent does not say"
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _base_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", url):
+            raise ValueError(
+                "must be http://HOST:PORT or https://…, without credentials: they belong into the environment variable "
+                "OTEL_EXPORTER_OTLP_HEADERS"
+            )
+        if url.rstrip("/").endswith("/v1/traces"):
+            raise ValueError("must be given without /v1/traces, which is added")
+        return url
+
+
 class ModelSettings(_Frozen):
     """What clients may send as "model", and what serves it: one entry of the list `models`."""
 
@@ -246,6 +281,8 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     providers: ProviderSettings = ProviderSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     models: tuple[ModelSettings, ...] = _DEFAULT_MODELS
 
     @field_validator("models")

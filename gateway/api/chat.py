@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from time import perf_counter
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -13,6 +14,7 @@ from gateway.api.watching import Watch, Watches
 from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.errors import ClientDisconnected, GatewayError, InternalError, InvalidRequest
 from gateway.storage.texts import has_nul
+from gateway.telemetry.steps import Steps
 from gateway.turns.flights import Flight
 from gateway.turns.service import TurnReply, TurnReport, TurnService
 from gateway.turns.turn import Inbound
@@ -56,8 +58,10 @@ class StreamingClient:
 
 
 class ChatCompletions:
-    def __init__(self, turns: TurnService, *, max_body_bytes: int, cancel_on_disconnect: bool) -> None:
+    def __init__(self, turns: TurnService, *, max_body_bytes: int, cancel_on_disconnect: bool, traced: bool) -> None:
+        """`traced`: whether a caller's trace is of interest."""
         self._turns = turns
+        self._traced = traced
         self._max_body_bytes = max_body_bytes
         self._cancel_on_disconnect = cancel_on_disconnect
         self._watches = Watches()
@@ -72,7 +76,9 @@ class ChatCompletions:
         facts = context.facts
         facts["model"], facts["session"], facts["stream"] = request.model, request.session_id, request.stream
         client, report = StreamingClient(send), TurnReport()
-        flight = self._turns.start(Inbound(request, context.caller, context.id, context.started), client, report)
+        flight = self._turns.start(
+            Inbound(request, context.caller, context.id, self._steps(scope, context)), client, report
+        )
         try:
             reply = await self._land(flight, client, receive)
             if client.started:
@@ -85,6 +91,11 @@ class ChatCompletions:
             await client.finish(_last_event(exc, context))
         finally:
             _note(context, report)
+
+    def _steps(self, scope: Scope, context: RequestContext) -> Steps:
+        """The turn's, up to now: the request is read."""
+        traceparent = header(scope, b"traceparent") if self._traced else None
+        return Steps(context.started, context.authenticated, perf_counter(), traceparent)
 
     async def _land(self, flight: Flight[TurnReply], client: StreamingClient, receive: Receive) -> TurnReply:
         """Wait for the turn; should the client leave first, have the turn cut short, or let it end unheard."""

@@ -26,6 +26,8 @@ class RequestContext:
     """The response's; None until it begins."""
     route: str | None = None
     """The pattern of the path; None where it leads nowhere."""
+    authenticated: float = field(init=False)
+    """time.perf_counter() when the caller was known."""
     _caller: Caller | None = None
 
     @property
@@ -37,6 +39,7 @@ class RequestContext:
     @caller.setter
     def caller(self, caller: Caller) -> None:
         self._caller = caller
+        self.authenticated = time.perf_counter()
         self.facts["user"] = caller.user_name
         self.facts["key"] = caller.key_id
 

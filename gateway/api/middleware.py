@@ -20,14 +20,15 @@ from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFou
 from gateway.telemetry.metrics import Metrics
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
-"""The only paths that are answered without a key."""
+"""The paths that are answered without a key, whatever the settings say."""
 
-_METRICS = "/metrics"
+METRICS = "/metrics"
+"""Answered without a key, too, if `metrics.public` says so."""
 
-_ADMINS = frozenset({"/admin", _METRICS})
+_ADMINS = frozenset({"/admin", METRICS})
 """Paths for keys with the admin scope alone, as is everything below /admin."""
 
-_UNTOLD = PUBLIC | {_METRICS}
+_UNTOLD = PUBLIC | {METRICS}
 """What programs ask for every few seconds, and says nothing in a log."""
 
 log = structlog.stdlib.get_logger("gateway")
@@ -79,14 +80,15 @@ class ErrorResponses:
 
 
 class Authentication:
-    """Lets a request through with a valid key, to /admin with an admin's. PUBLIC is the whole list of exceptions."""
+    """Lets a request through with a valid key, to /admin with an admin's. `public` is the whole list of exceptions."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, *, public: frozenset[str]) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] not in PUBLIC:
+        if scope["path"] not in self._public:
             caller = await self._authenticator.authenticate(header(scope, b"authorization"))
             context_of(scope).caller = caller
             path = scope["path"]

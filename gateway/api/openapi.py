@@ -9,7 +9,6 @@ from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
 from gateway.api.answers import ErrorOutput
-from gateway.api.middleware import PUBLIC
 from gateway.api.routes import Endpoint
 from gateway.domain import MAX_HISTORY_MESSAGES
 from gateway.wire.chat import MOST_MESSAGES
@@ -38,8 +37,8 @@ _CHAT_BODY: dict[str, Any] = {
 }
 
 
-def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes."""
+def openapi_document(table: Sequence[Endpoint], public: frozenset[str]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routes, of which `public` need no key."""
     models = {model for endpoint in table for model in (endpoint.body, endpoint.response) if model is not None}
     ordered = sorted(models | {ErrorOutput}, key=lambda model: model.__name__)
     _, definitions = models_json_schema(
@@ -48,7 +47,7 @@ def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
         path = endpoint.path.replace(":path}", "}")
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, path, public)
     return {
         "openapi": "3.1.0",
         "info": {"title": "LLM history gateway", "version": __version__},
@@ -61,7 +60,7 @@ def openapi_document(table: Sequence[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, path: str, public: frozenset[str]) -> dict[str, Any]:
     answer = _content(_response_schema(endpoint), endpoint.media_type)
     if endpoint.other_media_type is not None:
         answer |= _content({"type": "string"}, endpoint.other_media_type)
@@ -81,7 +80,7 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         operation["requestBody"] = {"required": not endpoint.is_body_optional, "content": _content(body)}
     if path == _CHAT:
         operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    if path in PUBLIC:
+    if path in public:
         operation["security"] = []
     return operation
 

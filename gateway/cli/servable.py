@@ -5,6 +5,7 @@ import os
 from gateway.cli.console import fail, mistakes_reported
 from gateway.providers.models import Models
 from gateway.settings import Settings
+from gateway.telemetry.traces import check_traces
 
 
 def servable_models(settings: Settings) -> Models:
@@ -14,4 +15,5 @@ def servable_models(settings: Settings) -> Models:
             "server.workers must be 1 where storage.url is memory: each process would keep sessions of its own.", code=2
         )
     with mistakes_reported():
+        check_traces(settings.telemetry)
         return Models(settings, os.environ)

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts and times of requests and turns, by model and outcome, never by user or session.
+"""What Prometheus is told: counts and times of requests and turns, by model and outcome, never by session.
 
 A turn or a request leaves one entry in a list; a few times a second all of them are added up and go into
 prometheus-client at once, so that nobody who waits for an answer pays for it.
@@ -17,7 +17,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.domain import LedgerEntry
+from gateway.telemetry.by_user import UserMetrics
+from gateway.telemetry.gauges import Figures, Gauges
+from gateway.telemetry.observing import observe
 from gateway.telemetry.sharing import DIRECTORY
+from gateway.telemetry.steps import NotedTurn, Steps, durations
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,6 +32,8 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _OVERHEAD = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_PHASE = (0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
+"""From the microseconds of a window to the minutes of a provider."""
 
 _TURN = ("model", "provider")
 
@@ -53,9 +59,15 @@ class InFlight(NamedTuple):
 class Metrics:
     """The metrics of this process. Its methods cost well under a microsecond, save `exposition`."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, user_labels: int = 0, take_turns: Callable[[Sequence[NotedTurn]], None] | None = None
+    ) -> None:
+        """`user_labels`: how many users are told by name. `take_turns`: gets the turns of each pause, too."""
         self._registry = CollectorRegistry()
-        self._turns: list[LedgerEntry] = []
+        self._gauges = Gauges(self._registry)
+        self._users = UserMetrics(self._registry, user_labels) if user_labels else None
+        self._take_turns = take_turns
+        self._turns: list[NotedTurn] = []
         self._requests: list[_Request] = []
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +108,15 @@ class Metrics:
         self._overhead_seconds = self._histogram(
             "gateway_turn_overhead_seconds", "The gateway's own time in a turn, until it was closed.", _OVERHEAD
         )
+        self._phase_seconds = self._histogram(
+            "gateway_turn_phase_seconds", "A turn's way until it was stored, by phase.", _PHASE, "phase"
+        )
+        self._lock_wait_seconds = self._histogram(
+            "gateway_lock_wait_seconds", "Turns that had to wait for others of their session.", _SECONDS
+        )
+        self._lookups = self._counter(
+            "gateway_window_cache_lookups", "Turns of sessions whose window was in memory, or not.", "result"
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -115,10 +136,14 @@ class Metrics:
         self._requests.append(_Request(method, route or "unknown", status, seconds))
         self._add_up_soon()
 
-    def turn(self, entry: LedgerEntry) -> None:
-        """A turn that has been stored."""
-        self._turns.append(entry)
+    def turn(self, entry: LedgerEntry, steps: Steps, user: str) -> None:
+        """A turn of this user's, by name, that has been stored."""
+        self._turns.append((entry, steps, user))
         self._add_up_soon()
+
+    def watch(self, source: Callable[[], Figures]) -> None:
+        """Tell these figures, as they are, from now on: see gauges.py."""
+        self._gauges.watch(source)
 
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,7 +177,14 @@ class Metrics:
         requests, self._requests = self._requests, []
         self._in_flight.set(self._running)
         self._add_requests(requests)
-        self._add_turns(turns)
+        self._add_turns([entry for entry, _, _ in turns])
+        self._add_steps([steps for _, steps, _ in turns])
+        if self._users is not None:
+            self._users.add(turns)
+        if self._take_turns is not None and turns:
+            self._take_turns(turns)
+        if self._gauges.update():
+            self._add_up_soon()
 
     def _add_up_soon(self) -> None:
         if self._timer is None:
@@ -161,7 +193,7 @@ class Metrics:
     def _add_requests(self, requests: Sequence[_Request]) -> None:
         for (method, route, status), same in _grouped(requests, _kind_of_request):
             self._requests_total.labels(method, route, status).inc(len(same))
-            _observe(self._request_seconds.labels(route), [request.seconds for request in same])
+            observe(self._request_seconds.labels(route), [request.seconds for request in same])
 
     def _add_turns(self, turns: Sequence[LedgerEntry]) -> None:
         for (stream, status), same in _grouped(turns, lambda turn: (turn.stream, turn.status)):
@@ -169,11 +201,20 @@ class Metrics:
                 self._turns_total.labels(*of, str(stream).lower(), str(status)).inc(len(entries))
         for of, entries in _grouped(turns, _model_of):
             self._add_turns_of(of, entries)
-        _observe(self._overhead_seconds, [turn.overhead_ms / 1000 for turn in turns if turn.overhead_ms is not None])
+        observe(self._overhead_seconds, [turn.overhead_ms / 1000 for turn in turns if turn.overhead_ms is not None])
         sessions = [turn for turn in turns if turn.session_id is not None]
         self._history.labels("injected").inc(sum([turn.history_messages for turn in sessions]))
         self._history.labels("trimmed").inc(sum([turn.history_trimmed for turn in sessions]))
         self._history_tokens.inc(sum([turn.history_tokens for turn in sessions]))
+
+    def _add_steps(self, turns: Sequence[Steps]) -> None:
+        for phase, seconds in durations(turns).items():
+            observe(self._phase_seconds.labels(phase), seconds)
+        waits = [steps.claim - steps.read for steps in turns if steps.waited and steps.claim is not None]
+        observe(self._lock_wait_seconds, waits)
+        cached = [steps.cached for steps in turns if steps.open is not None]
+        self._lookups.labels("hit").inc(sum(cached))
+        self._lookups.labels("miss").inc(len(cached) - sum(cached))
 
     def _add_turns_of(self, of: tuple[str, str], turns: Sequence[LedgerEntry]) -> None:
         """Turns of one model and provider."""
@@ -184,8 +225,8 @@ class Metrics:
         tokens(*of, "reasoning").inc(sum([turn.usage.reasoning_tokens for turn in turns]))
         self._cost.labels(*of).inc(sum([turn.cost for turn in turns if turn.cost is not None]))
         latencies = [turn.latency_ms / 1000 for turn in turns if turn.latency_ms is not None]
-        _observe(self._provider_seconds.labels(*of), latencies)
-        _observe(
+        observe(self._provider_seconds.labels(*of), latencies)
+        observe(
             self._first_token_seconds.labels(*of),
             [turn.ttft_ms / 1000 for turn in turns if turn.ttft_ms is not None],
         )
@@ -204,11 +245,6 @@ def _grouped(items: Iterable[T], key: Callable[[T], K]) -> Iterable[tuple[K, lis
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups.items()
-
-
-def _observe(histogram: Histogram, values: Iterable[float]) -> None:
-    for value in values:
-        histogram.observe(value)
 
 
 def _kind_of_request(request: _Request) -> tuple[str, str, str]:

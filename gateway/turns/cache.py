@@ -5,7 +5,7 @@ cached one, so that turns of other processes are seen. It is bounded by the byte
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import NamedTuple
@@ -196,6 +196,10 @@ class WindowCache:
         while self._bytes > self._max_bytes:
             _, evicted = self._entries.popitem(last=False)
             self._bytes -= evicted.size
+
+    def gauges(self) -> Mapping[str, float]:
+        """For telemetry/gauges.py."""
+        return {"window_cache_entries": len(self._entries), "window_cache_bytes": self._bytes}
 
     def drop(self, key: Hashable) -> None:
         window = self._entries.pop(key, None)

@@ -8,7 +8,7 @@ through, it lapses, because this process no longer renews it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from types import TracebackType
@@ -87,6 +87,10 @@ class Claims:
         """What must be renewed for as long as this process lives: holds, and the tickets of those that wait."""
         held = [(claim.key[1], claim.hold) for claim in self._claims if claim.is_held or claim.hold.ticket is not None]
         return held + [(key[1], _waiting(ticket)) for key, queue in self._queues.items() for ticket in queue.tickets]
+
+    def gauges(self) -> Mapping[str, float]:
+        """For telemetry/gauges.py. In each queue all wait but the first."""
+        return {"turns_in_line": len(self._claims) - len(self._queues)}
 
     def claim(self, flight: Flight[Any], user_id: str, session_id: str) -> Claim:
         """Entered (`async with`) when all earlier turns of this process on the session are done.

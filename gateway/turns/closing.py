@@ -43,7 +43,9 @@ class Closer:
         hold = None if claim is None else claim.hold
         created_at = None if turn.history is None else turn.history.session.created_at
         first_seq = await self._store.close_turn(ClosedTurn(entry, messages, pinned, hold, created_at))
-        self._metrics.turn(entry)
+        steps, caller = turn.inbound.steps, turn.inbound.caller
+        steps.close = time.perf_counter()
+        self._metrics.turn(entry, steps, caller.user_name)
         if claim is not None:
             claim.settle()
         if turn.history is not None:
@@ -161,5 +163,5 @@ def _storable(word: str | None) -> str | None:
 
 def overhead_ms(turn: Turn, outcome: Outcome | None = None) -> float:
     """The gateway's own time since the request arrived: all of it, less the provider's."""
-    spent = (time.perf_counter() - turn.inbound.started) * 1000
+    spent = (time.perf_counter() - turn.inbound.steps.started) * 1000
     return spent if outcome is None else spent - outcome.provider_ms

@@ -55,9 +55,10 @@ class Opener:
         if claim is None:
             assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
             return _turn(inbound, deployment, _sent_alone(request))
-        opened = await self._open_session(request, claim, inbound.caller)
+        opened = await self._open_session(inbound, claim)
         if opened is None:
             return None
+        inbound.steps.open = time.perf_counter()
         session, known = opened
         if deployment is None:
             deployment = self._resolve(inbound, _session_model(session))
@@ -75,9 +76,8 @@ class Opener:
 
     # ── the session ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _open_session(
-        self, request: ChatRequest, claim: Claim, caller: Caller
-    ) -> tuple[Session, CachedWindow] | None:
+    async def _open_session(self, inbound: Inbound, claim: Claim) -> tuple[Session, CachedWindow] | None:
+        request, caller = inbound.request, inbound.caller
         cached = self._cache.get(claim.key)
         opened = await self._ask_store(request, claim, caller, cached)
         if opened is None:
@@ -92,6 +92,7 @@ class Opener:
             if opened is None:
                 return None
             known = read_anew(opened, _remembered(opened), _limit(request, opened.session))
+        inbound.steps.cached = opened.after > 0
         return opened.session, known
 
     async def _ask_store(

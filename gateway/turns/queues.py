@@ -68,6 +68,10 @@ class SessionQueues:
     def __init__(self) -> None:
         self._queues: dict[Key, Queue] = {}
 
+    def __len__(self) -> int:
+        """How many sessions have a turn."""
+        return len(self._queues)
+
     def items(self) -> Iterator[tuple[Key, Queue]]:
         """The queues of sessions that have a turn."""
         yield from self._queues.items()

@@ -11,6 +11,7 @@ It runs in a task of its own (turns/flights.py), so that a client that hangs up 
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from gateway.domain import LedgerEntry, Via
@@ -72,6 +73,7 @@ class TurnService:
         self, session_id: str, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport
     ) -> TurnReply:
         async with self._claims.claim(flight, inbound.caller.user_id, session_id) as claim:
+            inbound.steps.end_claim(waited=not claim.place.is_first)
             return await self._take_turn(flight, inbound, client, report, claim)
 
     async def _take_turn(
@@ -82,8 +84,11 @@ class TurnService:
         report: TurnReport,
         claim: Claim | None,
     ) -> TurnReply:
+        steps = inbound.steps
         report.turn = turn = await self._open(inbound, claim)
+        steps.window = perf_counter()
         report.outcome = outcome = await self._call(flight, turn, client)
+        steps.provider = perf_counter()
         report.error = outcome.error
         try:
             report.entry = await self._closer.close(turn, outcome, claim)
@@ -99,6 +104,7 @@ class TurnService:
         while (turn := await self._opener.open(inbound, claim)) is None:
             assert claim is not None  # noqa: S101 - only sessions can be locked
             await self._claims.wait_longer(claim)
+            inbound.steps.end_claim(waited=True)
         return turn
 
     def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Awaitable[Outcome]:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.domain import Caller, Deployment, Session, Status, Usage
 from gateway.errors import GatewayError
 from gateway.ports import ProviderCall
+from gateway.telemetry.steps import Steps
 from gateway.turns.cache import CachedWindow
 from gateway.values import value
 from gateway.wire.chat import ChatRequest
@@ -20,8 +21,8 @@ class Inbound:
     request: ChatRequest
     caller: Caller
     request_id: str
-    started: float
-    """time.perf_counter() at the request's arrival."""
+    steps: Steps
+    """When each of the turn's steps ended, so far."""
 
 
 @value

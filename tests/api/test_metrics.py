@@ -1,8 +1,14 @@
-"""GET /metrics: for admins, and without anything that a user could be told by."""
+"""GET /metrics: for admins, or for all if that is set, and without anything that a user could be told by."""
 
+import asyncio
+from uuid import uuid4
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.composed import Composed, refusal
+from gateway.ports import Store
+from tests.api.composed import Composed, Person, compose, refusal
+from tests.stubs.openai_wire import Events, Gate, chunks
 
 
 async def test_prometheus_needs_an_admins_key(gateway: Composed) -> None:
@@ -37,3 +43,78 @@ async def test_turns_and_requests_show_without_who_and_where(gateway: Composed) 
     assert "gateway_requests_in_flight 1.0" in text  # this one
     for secret in (session, ada.user_id, ada.key, "ada", "Good morning"):
         assert secret not in text
+
+
+async def test_without_a_key_only_if_the_settings_say_so(store: Store) -> None:
+    async with compose(store, {"metrics": {"public": True}}) as gateway:
+        response = await gateway.client().get("/metrics")
+        assert response.status_code == 200
+        assert "gateway_requests_in_flight 1.0" in response.text
+        document = (await gateway.client().get("/openapi.json")).json()
+        assert document["paths"]["/metrics"]["get"]["security"] == []
+        refusal(await gateway.client().get("/admin/keys"), 401)
+
+
+async def test_a_turn_leaves_its_phases_and_where_its_window_came_from(gateway: Composed, ada: Person) -> None:
+    session = await ada.new_session()
+    for _ in range(3):
+        await ada.say(session)
+    await ada.say(None)
+    told = await samples(gateway)
+    phases = {labels["phase"]: value for labels, value in told["gateway_turn_phase_seconds_count"]}
+    assert phases == {"auth": 4, "read": 4, "claim": 3, "open": 3, "window": 4, "provider": 4, "close": 4}
+    assert all(value > 0 for _, value in told["gateway_turn_phase_seconds_sum"])
+    lookups = {labels["result"]: value for labels, value in told["gateway_window_cache_lookups_total"]}
+    assert lookups == {"hit": 2, "miss": 1}
+    assert told["gateway_lock_wait_seconds_count"] == [({}, 0)]
+    assert told["gateway_window_cache_entries"] == [({}, 1)]
+
+
+async def test_the_phases_add_up_to_the_overhead_and_the_provider(gateway: Composed, ada: Person) -> None:
+    await ada.say(await ada.new_session())
+    [entry] = await gateway.ledger(ada)
+    told = await samples(gateway)
+    phases = {labels["phase"]: value for labels, value in told["gateway_turn_phase_seconds_sum"]}
+    assert entry.overhead_ms is not None
+    assert sum(phases.values()) - phases["provider"] == pytest.approx(
+        entry.overhead_ms / 1000, abs=phases["close"] + phases["provider"]
+    )
+
+
+async def test_a_turn_that_waits_for_another_is_in_line_and_then_counted(gateway: Composed, ada: Person) -> None:
+    session, gate = await ada.new_session(), Gate()
+    gateway.stub.reply_with(Events([*chunks("One."), gate]))
+    first = asyncio.create_task(ada.ask(session, stream=True))
+    assert await gate.reached()
+    second = asyncio.create_task(ada.ask(session))
+    async with asyncio.timeout(10):
+        while (await samples(gateway))["gateway_turns_in_line"] != [({}, 1)]:  # noqa: ASYNC110 - a gauge has no event
+            await asyncio.sleep(0.001)
+    gate.open()
+    await asyncio.gather(first, second)
+    told = await samples(gateway)
+    assert told["gateway_turns_in_line"] == [({}, 0)]
+    assert told["gateway_lock_wait_seconds_count"] == [({}, 1)]
+    assert told["gateway_lock_wait_seconds_sum"][0][1] > 0
+
+
+async def test_users_have_names_where_that_is_asked_for(store: Store) -> None:
+    async with compose(store, {"metrics": {"user_labels": 1}}) as gateway:
+        for name in ("ada", "bob"):
+            await (await gateway.person(name)).say(None)
+        told = await samples(gateway)
+    turns = [(labels["user"], labels["status"], value) for labels, value in told["gateway_user_turns_total"]]
+    assert turns == [("ada", "complete", 1), ("other", "complete", 1)]
+
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+async def samples(gateway: Composed) -> Samples:
+    """What an admin is told, by name."""
+    admin = await gateway.person(f"admin-{uuid4().hex}", admin=True)
+    found: Samples = {}
+    for family in text_string_to_metric_families((await admin.http.get("/metrics")).text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found

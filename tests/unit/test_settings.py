@@ -355,3 +355,25 @@ def test_every_setting_that_is_a_number_has_bounds_and_says_what_it_counts() -> 
 def test_a_key_that_pydantic_settings_would_take_for_an_option_is_a_mistake() -> None:
     with pytest.raises(SettingsError, match="_env_prefix: no such setting"):
         parse_settings({"_env_prefix": "OTHER_"})
+
+
+@pytest.mark.parametrize("url", ["http://localhost:4318", "https://otel.test/collect", "http://[::1]:4318/", None])
+def test_a_collector_is_a_base_url(url: str | None) -> None:
+    assert parse_settings({"telemetry": {"otlp_endpoint": url}}).telemetry.otlp_endpoint == url
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("localhost:4318", "must be http://HOST:PORT"),
+        ("grpc://localhost:4317", "must be http://HOST:PORT"),
+        (f"https://me:{SECRET}@otel.test", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (f"https://otel.test?key={SECRET}", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("http://localhost:4318/v1/traces", "without /v1/traces"),
+    ],
+)
+def test_a_collectors_url_that_cannot_be_meant_is_refused_without_its_secret(url: str, told: str) -> None:
+    [mistake] = mistakes({"telemetry": {"otlp_endpoint": url}})
+    assert mistake.startswith("telemetry.otlp_endpoint: ")
+    assert told in mistake
+    assert SECRET not in mistake

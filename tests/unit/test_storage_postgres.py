@@ -207,6 +207,21 @@ async def test_waiting_for_a_free_connection_counts(url: str, session: Session) 
         assert await closed == 5
 
 
+async def test_figures_show_who_works_and_who_waits(url: str, session: Session) -> None:
+    async with running(PostgresStore(url, pool_size=1)) as store, connected(url) as other, connected(url) as watcher:
+        async with other.transaction():
+            await turns.close_turn(Link(other, QUERIES), make_turn(session))
+            closed = asyncio.create_task(store.close_turn(make_turn(session)))
+            await until_waiting(watcher)
+            read = asyncio.create_task(store.ping())
+            await asyncio.sleep(0)
+            busy = store.gauges()
+        await asyncio.gather(closed, read)
+        figures = ("database_pool_size", "database_pool_in_use", "database_pool_waiting")
+        assert [busy[name] for name in figures] == [1, 1, 1]
+        assert [store.gauges()[name] for name in figures] == [1, 0, 0]
+
+
 async def test_a_call_that_is_cancelled_leaves_the_store_whole(url: str, session: Session) -> None:
     async with running(PostgresStore(url, pool_size=1)) as store, connected(url) as other, connected(url) as watcher:
         async with other.transaction():

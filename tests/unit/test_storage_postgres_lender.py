@@ -163,3 +163,17 @@ async def test_what_is_kept_is_given_back_in_the_end() -> None:
     lender.keep(second)
     await lender.aclose()
     assert pool.released == [first, second]
+
+
+async def test_it_tells_how_many_are_free_and_how_many_wait() -> None:
+    lender = make_lender(FakePool(), 2)
+    first = await taken(lender)
+    assert (lender.free, lender.waiting) == (1, 0)
+    await taken(lender)
+    waiters = [await waiting(lender) for _ in range(3)]
+    waiters[0].cancel()
+    await asyncio.wait([waiters[0]])
+    assert (lender.free, lender.waiting) == (0, 2)
+    lender.keep(first)
+    assert await number(waiters[1]) == 0
+    assert (lender.free, lender.waiting) == (0, 1)

@@ -77,6 +77,9 @@ class InMemoryStore:
     async def ping(self) -> None:
         self._opened()
 
+    def gauges(self) -> Mapping[str, float]:
+        return {}
+
     def _opened(self) -> Tables:
         if not self._is_open:
             raise StorageUnavailable

@@ -39,6 +39,16 @@ class Lender:
         """The last is lent first. None for a connection that is not open."""
         self._waiting: deque[asyncio.Future[_Kept | None]] = deque()
 
+    @property
+    def free(self) -> int:
+        """How many connections more could be lent at once."""
+        return len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        """How many works wait for a connection."""
+        return sum([not turn.done() for turn in self._waiting])
+
     async def take(self) -> PoolConnectionProxy:
         """A connection, which must be kept or given back in the end. Raises what the driver raises in connecting."""
         kept = self._free.pop() if self._free else await self._wait()

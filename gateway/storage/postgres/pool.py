@@ -144,6 +144,15 @@ class Pool:
                     await lender.aclose()
                     await database.disconnect()
 
+    def gauges(self) -> Mapping[str, float]:
+        """As Store.gauges."""
+        lender = self._lender
+        return {
+            "database_pool_size": self._size,
+            "database_pool_in_use": 0 if lender is None else self._size - lender.free,
+            "database_pool_waiting": 0 if lender is None else lender.waiting,
+        }
+
     async def run(self, work: Work[T], *, patience: float | None) -> T:
         """The result of `work` on a connection of its own, all of it within `patience` seconds.
 

@@ -98,6 +98,9 @@ class PostgresStore:
     async def ping(self) -> None:
         await self._read(_ping)
 
+    def gauges(self) -> Mapping[str, float]:
+        return self._pool.gauges()
+
     # users and keys
 
     async def has_keys(self) -> bool:

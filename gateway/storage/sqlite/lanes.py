@@ -113,6 +113,11 @@ class Lanes:
         return self._writer
 
     @property
+    def write_queue(self) -> int:
+        """How many writes wait or are being done."""
+        return 0 if self._writer is None else self._writer.load
+
+    @property
     def readers(self) -> list[Lane]:
         if not self._readers:
             raise StorageUnavailable

@@ -70,6 +70,9 @@ class SqliteStore:
     async def ping(self) -> None:
         await self._lanes.read(_ping)
 
+    def gauges(self) -> Mapping[str, float]:
+        return {"database_write_queue": self._lanes.write_queue}
+
     # users and keys
 
     async def has_keys(self) -> bool:
