@@ -1,15 +1,16 @@
 """Every provider that does not speak OpenAI's wire, through litellm, which is imported when it is first needed.
 
-Importing takes seconds, so it is done on a thread, and so that the event loop goes on meanwhile (`uncollected`).
-litellm is kept to translating: no retries, callbacks, telemetry, remote price map, .env file or log lines, and none of
-a client's fields among its own switches.
+Importing takes seconds, so it is done on a thread, and so that the event loop goes on meanwhile (`uncollected`,
+`yielding`); with it goes what litellm leaves to its first call (`litellm_warming`). litellm is kept to translating: no
+retries, callbacks, telemetry, remote price map, .env file or log lines, and none of a client's fields among its own
+switches.
 """
 
 import asyncio
 import gc
 import logging
 import os
-import warnings
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -44,6 +45,7 @@ _ENVIRONMENT = {
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _HEADER_PREFIX = "llm_provider-"
 _MODELS_REMEMBERED = 256
+_SWITCH_SECONDS = 0.0005
 
 
 class LitellmProvider:
@@ -119,7 +121,7 @@ class _Library:
             vertex_and_google_ai_studio_gemini as gemini,
         )
 
-        from gateway.providers import litellm_failures  # noqa: PLC0415 - imports what litellm brings
+        from gateway.providers import litellm_failures, litellm_warming  # noqa: PLC0415 - import what litellm brings
 
         self.litellm: Any = litellm
         self.httpx = httpx
@@ -129,7 +131,7 @@ class _Library:
         self._translate = litellm_failures.translate
         self._support = lru_cache(_MODELS_REMEMBERED)(self._find_support)
         calm(litellm)
-        _build_models(litellm)
+        litellm_warming.warm(litellm, self.acompletion)
 
     def arguments(self, call: ProviderCall, *, stream: bool) -> dict[str, Any]:
         deployment = call.deployment
@@ -197,7 +199,7 @@ class _Library:
 
 
 def _import() -> _Library:
-    with uncollected():
+    with uncollected(), yielding():
         return _Library()
 
 
@@ -216,6 +218,17 @@ def uncollected() -> Iterator[None]:
         gc.freeze()
         if collects:
             gc.enable()
+
+
+@contextmanager
+def yielding() -> Iterator[None]:
+    """Let other threads have the interpreter after 0.5 ms instead of 5: the event loop asks for it at each wake-up."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def calm(litellm: Any) -> None:
@@ -238,17 +251,6 @@ def calm(litellm: Any) -> None:
 
 def _no_cost(**_: Any) -> None:
     """litellm prices every reply, which takes a tenth of a call; the ledger's price comes from the catalog."""
-
-
-def _build_models(litellm: Any) -> None:
-    """litellm leaves building its models to their first use: here it is done on a thread.
-
-    pydantic warns of a qualifier that litellm uses; litellm's filter against it does not hold where filters are reset.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier")
-        for model in (litellm.ModelResponse, litellm.ModelResponseStream):
-            model()
 
 
 def _headers(response: Any) -> dict[str, str]:
