@@ -5,6 +5,8 @@ from urllib.parse import SplitResult, urlsplit
 POSTGRESQL = ("postgresql://", "postgres://")
 """What the URL of a PostgreSQL database begins with."""
 
+_REDIS = ("redis://", "rediss://")
+
 MASK = "********"
 """Stands where a secret was left out. No setting takes it."""
 
@@ -12,6 +14,15 @@ MASK = "********"
 def check_postgres_url(url: str) -> None:
     """Raise ValueError, without a word of `url`, if it does not come apart where it was meant to."""
     _split(url)
+
+
+def check_redis_url(url: str) -> None:
+    """Raise ValueError, without a word of `url`, if it is not one of a Redis server, or does not come apart so."""
+    form = "redis://USER:PASSWORD@HOST:PORT/NUMBER"
+    if not url.startswith(_REDIS):
+        raise ValueError(f"must be memory:, {form}, or rediss://… for TLS")
+    if not _split(url, form).hostname:
+        raise ValueError(f"must be {form}: it names no host")
 
 
 def shown(url: str) -> str:
@@ -61,7 +72,7 @@ def _is_plain(url: str) -> bool:
     return url.startswith("sqlite:") or url == "memory:"
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, form: str = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE") -> SplitResult:
     """The parts. Raises ValueError if a password seems to have spilled out of its place into the port or what follows.
 
     The place may name several hosts, each with a port.
@@ -74,8 +85,5 @@ def _split(url: str) -> SplitResult:
     except ValueError:  # its own text quotes the URL
         is_whole = False
     if not is_whole:
-        raise ValueError(
-            "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE: "
-            "percent-encode what a URL cannot hold in a password, such as / ? # [ ] @"
-        )
+        raise ValueError(f"must be {form}: percent-encode what a URL cannot hold in a password, such as / ? # [ ] @")
     return parts

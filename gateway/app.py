@@ -25,6 +25,8 @@ from gateway.api.usage import UsageRoutes
 from gateway.api.users import UserRoutes
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_first_keys
+from gateway.auth.limiting.limiter import Limiter
+from gateway.auth.limiting.opening import configured_counters
 from gateway.domain import Via
 from gateway.jobs.indexing import Indexing
 from gateway.jobs.key_uses import KeyUses
@@ -48,6 +50,7 @@ from gateway.turns.closing import Closer
 from gateway.turns.estimate import Estimator
 from gateway.turns.flights import Flights
 from gateway.turns.opening import Opener
+from gateway.turns.reserving import Reserver
 from gateway.turns.service import TurnService
 
 log = structlog.stdlib.get_logger("gateway")
@@ -66,6 +69,7 @@ class App:
         store: Store,
         flights: Flights,
         claims: Claims,
+        limiter: Limiter,
         jobs: Jobs,
         providers: Mapping[Via, Provider],
         metrics: Metrics,
@@ -77,6 +81,7 @@ class App:
         self._store = store
         self._flights = flights
         self._claims = claims
+        self._limiter = limiter
         self._jobs = jobs
         self._providers = providers
         self._metrics = metrics
@@ -107,6 +112,7 @@ class App:
         await self.drain()
         await self._claims.aclose()
         await self._jobs.aclose()
+        await self._limiter.aclose()
         for provider in self._providers.values():
             await provider.aclose()
         await self._store.aclose()
@@ -148,7 +154,8 @@ def create_app(
     metrics = Metrics(user_labels=settings.metrics.user_labels, take_turns=None if traces is None else traces.take)
     metrics.watch(store.gauges)
     metrics.watch(claims.gauges)
-    turns = _turns(settings, store, models, Estimator(counter), flights, claims, providers, metrics)
+    limiter = _limiter(settings, store, metrics)
+    turns = _turns(settings, store, models, Estimator(counter), flights, claims, limiter, providers, metrics)
     auth = settings.auth
     authenticator = Authenticator(store, pepper=auth.pepper_text, cache_seconds=auth.cache_seconds)
     stack = _stack(settings, store, models, turns, metrics, authenticator)
@@ -165,7 +172,8 @@ def create_app(
         store=store,
         flights=flights,
         claims=claims,
-        jobs=_jobs(settings, store, claims, authenticator),
+        limiter=limiter,
+        jobs=_jobs(settings, store, claims, authenticator, limiter),
         providers=providers,
         metrics=metrics,
         traces=traces,
@@ -181,12 +189,14 @@ def _turns(
     estimator: Estimator,
     flights: Flights,
     claims: Claims,
+    limiter: Limiter,
     providers: Mapping[Via, Provider],
     metrics: Metrics,
 ) -> TurnService:
     calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
     metrics.watch(cache.gauges)
     return TurnService(
+        limiter=limiter,
         opener=Opener(
             store=store,
             models=models,
@@ -195,6 +205,7 @@ def _turns(
             cache=cache,
             settings=settings.sessions,
         ),
+        reserver=Reserver(estimator, calibration),
         closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache, metrics=metrics),
         claims=claims,
         flights=flights,
@@ -202,13 +213,26 @@ def _turns(
     )
 
 
-def _jobs(settings: Settings, store: Store, claims: Claims, authenticator: Authenticator) -> Jobs:
+def _limiter(settings: Settings, store: Store, metrics: Metrics) -> Limiter:
+    limits = settings.limits
+    return Limiter(
+        configured_counters(limits),
+        store,
+        key=limits.key.limits,
+        user=limits.user.limits,
+        on_unavailable=limits.on_unavailable,
+        on_refusal=metrics.limited,
+    )
+
+
+def _jobs(settings: Settings, store: Store, claims: Claims, authenticator: Authenticator, limiter: Limiter) -> Jobs:
     return Jobs(
         [
             Renewal(store, claims.live, lease=settings.sessions.lease),
             Retention(store, settings.retention),
             Indexing(store),
             KeyUses(store, authenticator.take_uses),
+            limiter,
         ]
     )
 

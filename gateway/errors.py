@@ -10,8 +10,11 @@
     ├── MethodNotAllowed         405
     ├── Conflict                 409  a session locked, archived or there already; one's own user; a key that has ended
     ├── PayloadTooLarge          413
+    ├── RateLimited              429  more than a limit of the key or the user lets through in a minute, or at once
+    │   └── QuotaExceeded             … or in a day or month
     ├── ClientDisconnected       499  nobody is left to answer; only the log sees it
     ├── StorageUnavailable       503  the database does not answer
+    ├── LimitsUnavailable        503  what counts the limits does not answer
     ├── ShuttingDown             503
     ├── ProviderError            the provider answered with an error: its status, body and headers go through
     ├── ProviderBroken           502  it could not be reached, or sent what is not its protocol
@@ -104,6 +107,21 @@ class PayloadTooLarge(GatewayError):
     code = "request_too_large"
 
 
+class RateLimited(GatewayError):
+    """The key or the user has reached a limit of the gateway's own. Nothing was sent to a provider, nothing stored."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, type: str, headers: Mapping[str, str]) -> None:  # noqa: A002 - OpenAI's word
+        super().__init__(message, headers=headers)
+        self.type = type
+
+
+class QuotaExceeded(RateLimited):
+    code = "insufficient_quota"
+
+
 class ClientDisconnected(GatewayError):
     status = 499
     code = "client_disconnected"
@@ -119,6 +137,15 @@ class StorageUnavailable(GatewayError):
 
     def __init__(self, message: str = "The gateway's database does not answer. Try again shortly.") -> None:
         super().__init__(message)
+
+
+class LimitsUnavailable(GatewayError):
+    status = 503
+    code = "limits_unavailable"
+    always: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
+
+    def __init__(self) -> None:
+        super().__init__("The gateway cannot count this key's limits at the moment. Try again shortly.")
 
 
 class ShuttingDown(GatewayError):

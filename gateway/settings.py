@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from gateway.addresses import MASK, POSTGRESQL, check_postgres_url
-from gateway.domain import MAX_HISTORY_MESSAGES
+from gateway.addresses import MASK, POSTGRESQL, check_postgres_url, check_redis_url
+from gateway.domain import MAX_HISTORY_MESSAGES, Limits
 
 NEVER_FROM_CLIENTS = frozenset(
     """
@@ -174,6 +174,52 @@ class RetentionSettings(_Frozen):
     interval: float = Field(60.0, ge=1, le=86_400, description="seconds between two looks for what is due")
 
 
+class LimitDefaults(_Frozen):
+    """What holds for keys, or users, that set no limit of their own by that name. Null: no limit."""
+
+    requests_per_minute: int | None = Field(None, ge=1, description="calls in any 60 seconds")
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="in any 60 seconds, of prompts with their history, and replies"
+    )
+    parallel_calls: int | None = Field(None, ge=1, description="calls at the same time")
+    tokens_per_day: int | None = Field(None, ge=1, description="in a day of the calendar, in UTC")
+    tokens_per_month: int | None = Field(None, ge=1, description="in a month of the calendar, in UTC")
+    dollars_per_day: float | None = Field(None, gt=0, description="US dollars, of models whose prices are known")
+    dollars_per_month: float | None = Field(None, gt=0, description="US dollars, of models whose prices are known")
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(**self.model_dump())
+
+    @property
+    def is_set(self) -> bool:
+        return any(limit is not None for limit in self.model_dump().values())
+
+
+class LimitSettings(_Frozen):
+    """How much keys and users may use, and where that is counted."""
+
+    storage: str = Field(
+        "memory:",
+        repr=False,  # it may hold a password
+        description="memory:, each process for itself; or redis://USER:PASSWORD@HOST:PORT/NUMBER (rediss:// with TLS), "
+        "Redis or Valkey, for all processes and replicas together",
+    )
+    timeout: float = Field(1.0, gt=0, le=60, description="seconds that Redis may take to answer")
+    on_unavailable: Literal["deny", "allow"] = Field(
+        "deny", description="while Redis does not answer, calls of callers with limits get 503, or go through uncounted"
+    )
+    key: LimitDefaults = Field(LimitDefaults(), description="for each key")
+    user: LimitDefaults = Field(LimitDefaults(), description="for all keys of a user together")
+
+    @field_validator("storage")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if url != "memory:":
+            check_redis_url(url)
+        return url
+
+
 class ProviderSettings(_Frozen):
     """Calls to all upstreams."""
 
@@ -279,6 +325,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     sessions: SessionSettings = SessionSettings()
     retention: RetentionSettings = RetentionSettings()
+    limits: LimitSettings = LimitSettings()
     providers: ProviderSettings = ProviderSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()

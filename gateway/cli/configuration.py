@@ -20,14 +20,16 @@ config_app = typer.Typer(help="Check, show and explain the settings.", no_args_i
 @config_app.command("check")
 def check(config: Config = None) -> None:
     """Say whether `gateway serve` can work with the settings, and if not, every mistake. Opens no database."""
-    from gateway.cli.servable import servable_models  # noqa: PLC0415 - what knows the models takes long to load
+    from gateway.cli.servable import cautions, servable_models  # noqa: PLC0415 - what knows the models takes long to load
 
     settings = read_settings(config)
-    servable_models(settings)
+    models = servable_models(settings)
     facts = f"Models: {len(settings.models)}, storage: {shown(settings.storage.url)}."
     file = settings_file(config)
     said = f"{file} is valid." if file else "There is no settings file; defaults and GATEWAY_ variables are valid."
     say(f"{said} {facts}")
+    for caution in cautions(settings, models):
+        say(f"Caution: {caution}.")
 
 
 @config_app.command("show")

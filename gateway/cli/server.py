@@ -16,7 +16,7 @@ from rich.panel import Panel
 from gateway.app import App, create_app
 from gateway.cli.console import fail, mistakes_reported, people
 from gateway.cli.listening import join, reserve
-from gateway.cli.servable import servable_models
+from gateway.cli.servable import cautions, servable_models
 from gateway.cli.workers import CANNOT_START, Lifeline, Workers
 from gateway.settings import Settings
 from gateway.tokens.encodings import get_encoding
@@ -47,6 +47,8 @@ def _load(settings: Settings) -> None:
     A thread that loaded it would keep its part of the heap, 20 MB that nobody else can use.
     """
     models = servable_models(settings)
+    for caution in cautions(settings, models):
+        log.warning("caution", about=caution)
     try:
         for encoding in models.encodings:
             get_encoding(encoding)

@@ -70,6 +70,12 @@ class Models:
         """The configured entries that DEFAULT_CONTEXT_WINDOW had to be assumed for."""
         return tuple(self._unknown_windows)
 
+    @property
+    def unpriced(self) -> Sequence[str]:
+        """The configured entries that cost money, for all that is known, but not how much."""
+        entries = self._entries.values()
+        return [entry.name for entry in entries if entry.prices is None and entry.via is not Via.ECHO]
+
     def _resolve_all(self, entries: Sequence[ModelSettings]) -> dict[str, Deployment]:
         deployments: dict[str, Deployment] = {}
         problems = []

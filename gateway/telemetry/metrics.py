@@ -117,6 +117,7 @@ class Metrics:
         self._lookups = self._counter(
             "gateway_window_cache_lookups", "Turns of sessions whose window was in memory, or not.", "result"
         )
+        self._limited = self._counter("gateway_limited", "Calls that a limit of the gateway refused.", "limit", "of")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
@@ -144,6 +145,10 @@ class Metrics:
     def watch(self, source: Callable[[], Figures]) -> None:
         """Tell these figures, as they are, from now on: see gauges.py."""
         self._gauges.watch(source)
+
+    def limited(self, limit: str, of: str) -> None:
+        """A call that a limit refused: its name, as in the settings, and whose it is, `key` or `user`."""
+        self._limited.labels(limit, of).inc()
 
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
 

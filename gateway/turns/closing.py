@@ -65,9 +65,7 @@ class Closer:
         encoding = turn.deployment.encoding
         prompt = turn.prompt_estimate
         if prompt is None:
-            sent = [message.body for message in (*turn.request.instructions, *turn.request.messages)]
-            call = await self._estimator.call(turn.request.params, encoding)
-            prompt = call + await self._estimator.bodies(sent, encoding)
+            prompt = await self._estimator.stateless(turn.request, encoding)
         completion = reply_tokens
         if completion is None:
             completion = await self._estimator.message(outcome.message, encoding)

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.tokens.counter import TokenCounter
 from gateway.tokens.definitions import PRIMING
-from gateway.wire.chat import NewChatMessage
+from gateway.wire.chat import ChatRequest, NewChatMessage
 
 _LARGEST_REMEMBERED = 32 * 1024
 """Bytes of JSON; what is longer is counted anew each time, off the event loop."""
@@ -53,6 +53,11 @@ class Estimator:
         if len(body) <= _LARGEST_REMEMBERED:
             return self._call(body, encoding)
         return await self._counter.call_async(described, encoding)
+
+    async def stateless(self, request: ChatRequest, encoding: str) -> int:
+        """Tokens of the prompt of a call that has nothing but what the request brings."""
+        sent = [message.body for message in (*request.instructions, *request.messages)]
+        return await self.call(request.params, encoding) + await self.bodies(sent, encoding)
 
     def _count_message(self, body: bytes, encoding: str) -> int:
         return self._counter.message(orjson.loads(body), encoding)

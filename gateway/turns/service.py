@@ -1,9 +1,12 @@
 """A turn, from a caller's request to the last byte of its reply: steps 3 to 9, in order.
 
+    admit     take the request from the limits of its caller, if there are any    auth/limiting/
     claim     wait for the session's other turns, here and elsewhere              turns/claims.py
     open      resolve the model, open the turn in the store, build the window     turns/opening.py
+    reserve   take what it may use from these limits                          turns/reserving.py
     call      call the provider, relay its reply                                  turns/calling.py
     close     store the messages and the ledger row, let the hold go              turns/closing.py
+    settle    give back what it did not use
     finish    only then the last byte
 
 It runs in a task of its own (turns/flights.py), so that a client that hangs up cannot cancel the write.
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from gateway.auth.limiting.grant import Grant, grant_for
+from gateway.auth.limiting.limiter import Limiter
 from gateway.domain import LedgerEntry, Via
 from gateway.errors import GatewayError
 from gateway.ports import Provider
@@ -22,6 +27,7 @@ from gateway.turns.claims import Claim, Claims
 from gateway.turns.closing import Closer, overhead_ms
 from gateway.turns.flights import Flight, Flights
 from gateway.turns.opening import Opener
+from gateway.turns.reserving import Reserver, account
 from gateway.turns.turn import Inbound, Outcome, Turn
 from gateway.wire import sse
 from gateway.wire.json import dump
@@ -50,13 +56,17 @@ class TurnService:
     def __init__(
         self,
         *,
+        limiter: Limiter,
         opener: Opener,
+        reserver: Reserver,
         closer: Closer,
         claims: Claims,
         flights: Flights,
         providers: Mapping[Via, Provider],
     ) -> None:
+        self._limiter = limiter
         self._opener = opener
+        self._reserver = reserver
         self._closer = closer
         self._claims = claims
         self._flights = flights
@@ -65,16 +75,34 @@ class TurnService:
     def start(self, inbound: Inbound, client: Client, report: TurnReport) -> Flight[TurnReply]:
         """Begin the turn. Raises ShuttingDown."""
         session_id = inbound.request.session_id
+        grant = grant_for(self._limiter, inbound.caller)
+        if grant is not None:
+            return self._flights.launch(lambda flight: self._take_limited_turn(grant, flight, inbound, client, report))
         if session_id is None:
             return self._flights.launch(lambda flight: self._take_turn(flight, inbound, client, report, None))
         return self._flights.launch(lambda flight: self._take_turn_in(session_id, flight, inbound, client, report))
 
+    async def _take_limited_turn(
+        self, grant: Grant, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport
+    ) -> TurnReply:
+        session_id = inbound.request.session_id
+        async with grant:
+            if session_id is None:
+                return await self._take_turn(flight, inbound, client, report, None, grant)
+            return await self._take_turn_in(session_id, flight, inbound, client, report, grant)
+
     async def _take_turn_in(
-        self, session_id: str, flight: Flight[TurnReply], inbound: Inbound, client: Client, report: TurnReport
+        self,
+        session_id: str,
+        flight: Flight[TurnReply],
+        inbound: Inbound,
+        client: Client,
+        report: TurnReport,
+        grant: Grant | None = None,
     ) -> TurnReply:
         async with self._claims.claim(flight, inbound.caller.user_id, session_id) as claim:
             inbound.steps.end_claim(waited=not claim.place.is_first)
-            return await self._take_turn(flight, inbound, client, report, claim)
+            return await self._take_turn(flight, inbound, client, report, claim, grant)
 
     async def _take_turn(
         self,
@@ -83,22 +111,27 @@ class TurnService:
         client: Client,
         report: TurnReport,
         claim: Claim | None,
+        grant: Grant | None = None,
     ) -> TurnReply:
         steps = inbound.steps
         report.turn = turn = await self._open(inbound, claim)
+        if grant is not None:
+            report.turn = turn = await self._reserver.reserve(turn, grant)
         steps.window = perf_counter()
-        report.outcome = outcome = await self._call(flight, turn, client)
+        report.outcome = outcome = await self._call(flight, turn, client, grant)
         steps.provider = perf_counter()
         report.error = outcome.error
         try:
             report.entry = await self._closer.close(turn, outcome, claim)
         except GatewayError as exc:
             report.error = report.error or exc
+        if grant is not None:
+            account(turn, outcome, report.entry, grant)
         if report.error is not None:
             return _refused(outcome, report.error)
         if outcome.body is None:
             return TurnReply(sse.event(sse.DONE), {})
-        return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, outcome)})
+        return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, grant, outcome)})
 
     async def _open(self, inbound: Inbound, claim: Claim | None) -> Turn:
         while (turn := await self._opener.open(inbound, claim)) is None:
@@ -107,7 +140,7 @@ class TurnService:
             inbound.steps.end_claim(waited=True)
         return turn
 
-    def _call(self, flight: Flight[Any], turn: Turn, client: Client) -> Awaitable[Outcome]:
+    def _call(self, flight: Flight[Any], turn: Turn, client: Client, grant: Grant | None) -> Awaitable[Outcome]:
         provider = self._providers[turn.deployment.via]
         if not turn.request.stream:
             return call_whole(provider, turn.call, flight)
@@ -116,7 +149,7 @@ class TurnService:
             turn.call,
             flight,
             client,
-            headers=_headers(turn),
+            headers=_headers(turn, grant),
             include_usage=turn.request.include_usage,
         )
 
@@ -128,8 +161,10 @@ def _refused(outcome: Outcome, error: GatewayError) -> TurnReply:
     return TurnReply(sse.event(dump(error.body())), {})
 
 
-def _headers(turn: Turn, outcome: Outcome | None = None) -> dict[str, str]:
+def _headers(turn: Turn, grant: Grant | None, outcome: Outcome | None = None) -> dict[str, str]:
     headers = {"x-gateway-overhead-ms": f"{overhead_ms(turn, outcome):.2f}"}
+    if grant is not None:
+        headers.update(grant.headers)
     if (history := turn.history) is not None:
         headers["x-session-id"] = history.session.id
         headers["x-history-messages"] = str(history.messages)
