@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.api.audit import AuditRoutes
 from gateway.api.chat import ChatCompletions
 from gateway.api.contents import ContentRoutes
+from gateway.api.dashboard import DashboardRoutes, dashboard_endpoints
 from gateway.api.keys import KeyRoutes
 from gateway.api.ledger import LedgerRoutes
 from gateway.api.middleware import METRICS, PUBLIC, Authentication, ErrorResponses, RequestLog
@@ -265,8 +266,11 @@ def _stack(
     )
     table = endpoints(handlers)
     public = PUBLIC | {METRICS} if settings.metrics.public else PUBLIC
-    router = build_router(table, openapi_document(table, public))
-    return RequestLog(ErrorResponses(Authentication(router, authenticator, public=public)), metrics)
+    has_page = settings.dashboard.enabled
+    page = dashboard_endpoints(DashboardRoutes(authenticator)) if has_page else []
+    router = build_router([*table, *page], openapi_document(table, public))
+    authentication = Authentication(router, authenticator, public=public, takes_cookies=has_page)
+    return RequestLog(ErrorResponses(authentication), metrics)
 
 
 def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvider) -> dict[Via, Provider]:

@@ -229,6 +229,12 @@ class ProviderSettings(_Frozen):
     max_connections: int = Field(1000, ge=1, le=100_000, description="open connections to all upstreams together")
 
 
+class DashboardSettings(_Frozen):
+    """The page for operators and users at /dashboard."""
+
+    enabled: bool = Field(True, description="false: there is no page, and nobody can sign in")
+
+
 class LoggingSettings(_Frozen):
     """The log, which goes to standard error."""
 
@@ -327,6 +333,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
     providers: ProviderSettings = ProviderSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -12,15 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.context import RequestContext, context_of, header, new_context
+from gateway.api.dashboard_files import DASHBOARD_PATHS
 from gateway.api.responses import error_response
+from gateway.api.same_origin import cookie_of, refuse_other_origins
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import mask_keys
 from gateway.domain import Scope as KeyScope
 from gateway.errors import GatewayError, InternalError, MethodNotAllowed, NotFound, PermissionDenied
 from gateway.telemetry.metrics import Metrics
 
-PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"})
-"""The paths that are answered without a key, whatever the settings say."""
+PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json"}) | DASHBOARD_PATHS
+"""The paths that are answered without a key, whatever the settings say. The dashboard's hold no data."""
 
 METRICS = "/metrics"
 """Answered without a key, too, if `metrics.public` says so."""
@@ -80,16 +82,28 @@ class ErrorResponses:
 
 
 class Authentication:
-    """Lets a request through with a valid key, to /admin with an admin's. `public` is the whole list of exceptions."""
+    """Lets a request through with a valid key, to /admin with an admin's. `public` is the whole list of exceptions.
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, *, public: frozenset[str]) -> None:
+    In place of a key, the dashboard's requests have the cookie of a sign-in.
+    """
+
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, *, public: frozenset[str], takes_cookies: bool
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._public = public
+        self._takes_cookies = takes_cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] not in self._public:
-            caller = await self._authenticator.authenticate(header(scope, b"authorization"))
+            authorization = header(scope, b"authorization")
+            cookie = cookie_of(scope) if authorization is None and self._takes_cookies else None
+            if cookie is None:
+                caller = await self._authenticator.authenticate(authorization)
+            else:
+                refuse_other_origins(scope)
+                caller = await self._authenticator.signed_in(cookie)
             context_of(scope).caller = caller
             path = scope["path"]
             if (path in _ADMINS or path.startswith("/admin/")) and KeyScope.ADMIN not in caller.scopes:

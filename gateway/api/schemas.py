@@ -158,6 +158,10 @@ class UserPatch(_Input):
     limits: LimitsInput | None = Field(None, description="those that are named change; null: none at all")
 
 
+class SignInInput(_Input):
+    key: str
+
+
 # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,7 +1,8 @@
-"""Bearer key → caller.
+"""Bearer key → caller, and the dashboard's sign-in → caller.
 
 A key found valid is believed for `cache_seconds`, under its full digest, so that revoking one anywhere works everywhere
-within that time. Unknown keys are never cached: a key works from the moment that it exists.
+within that time; as long under its id, for a sign-in, whose signature is checked every time. Unknown keys are never
+cached: a key works from the moment that it exists.
 
 When keys were used is noted in memory alone: a job takes the notes to the store (jobs/key_uses.py).
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from gateway.auth.keys import hash_key, parse_key
+from gateway.auth.sign_in import SignIn, new_sign_in, parse_sign_in
 from gateway.domain import ApiKey, Caller
 from gateway.errors import AuthenticationFailed
 from gateway.ports import Store
@@ -55,6 +57,37 @@ class Authenticator:
         self._uses[key.id] = now
         return caller
 
+    async def sign_in(self, text: str) -> tuple[Caller, SignIn]:
+        """A key's caller, and what stands for the key from now on. Raises as `authenticate` does."""
+        caller = await self.authenticate(f"Bearer {text}")
+        key = await self._store.find_key(caller.key_id)
+        if key is None:
+            raise _signed_out()
+        return caller, new_sign_in(key, self._pepper, time.time())
+
+    async def signed_in(self, text: str) -> Caller:
+        """The caller behind the value of a sign-in's cookie. Raises AuthenticationFailed, StorageUnavailable."""
+        sign_in = parse_sign_in(text)
+        if sign_in is None:
+            raise _signed_out()
+        place = sign_in.key_id.encode()
+        cached = self._cache.get(place)
+        if cached is not None and self._clock() < cached[2]:
+            key, caller, _ = cached
+        else:
+            asked_at = self._clock()
+            found = await self._store.find_key(sign_in.key_id)
+            if found is None:
+                raise _signed_out()
+            key, caller = found, _caller(found)
+            self._remember(place, key, caller, asked_at + self._cache_seconds)
+        now = datetime.now(UTC)
+        if not key.is_usable(now) or not sign_in.is_valid(key, self._pepper, now.timestamp()):
+            self._cache.pop(place, None)
+            raise _signed_out()
+        self._uses[key.id] = now
+        return caller
+
     def take_uses(self) -> Mapping[str, datetime]:
         """When each key was last used since this was last asked, by the keys' ids."""
         uses, self._uses = self._uses, {}
@@ -63,6 +96,7 @@ class Authenticator:
     def forget(self, key: ApiKey) -> None:
         """Believe nothing cached about a key: it has just been changed through this process."""
         self._cache.pop(key.hash, None)
+        self._cache.pop(key.id.encode(), None)
 
     def forget_user(self, user_id: str) -> None:
         """Believe nothing cached about any key of a user, who has just been changed or erased through this process."""
@@ -99,6 +133,10 @@ def _caller(key: ApiKey) -> Caller:
         limits=key.limits,
         user_limits=key.user.limits,
     )
+
+
+def _signed_out() -> AuthenticationFailed:
+    return AuthenticationFailed("This sign-in is over, or its key is no longer valid. Sign in again at /dashboard.")
 
 
 def _bearer(authorization: str | None) -> str:

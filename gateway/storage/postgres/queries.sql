@@ -587,19 +587,19 @@ SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
 FROM (
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
     UNION ALL
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns
@@ -617,19 +617,19 @@ SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
 FROM (
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
     UNION ALL
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns

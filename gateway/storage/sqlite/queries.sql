@@ -419,7 +419,7 @@ SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
 FROM turns
 WHERE created_at >= :since AND created_at < :until
     AND (:key_id IS NULL OR key_id = :key_id)
@@ -436,7 +436,7 @@ SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
 FROM turns
 WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
     AND (:key_id IS NULL OR key_id = :key_id)
@@ -454,19 +454,19 @@ SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
     turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
 FROM (
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
     UNION ALL
     SELECT
         turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
         prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed
+        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
 ) AS turns
