@@ -50,7 +50,7 @@ def warm(litellm: Any, acompletion: Callable[[dict[str, Any]], Awaitable[Any]]) 
 
 
 class _Encoding:
-    """litellm hands its encoding to every call, and loads it for that: 0.1 s in which no other thread runs, and 20 MB.
+    """litellm hands its encoding to every call, and loads it for that: 0.1 s in which no other thread runs.
 
     The few providers that count with it load it when they do.
     """
