@@ -41,7 +41,7 @@ class GatewayProcess:
 
     def __init__(self, directory: Path, settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.log_path = directory / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **(environ or {})}
@@ -167,7 +167,8 @@ class GatewayProcess:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One at which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
