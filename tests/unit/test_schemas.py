@@ -221,6 +221,9 @@ def test_what_is_searched_for_may_be_long_but_not_left_out() -> None:
 
 
 def test_the_form_of_a_key() -> None:
-    data = {"user": "alice", "admin": True, "name": "laptop", "expires_in": "30d"}
-    assert validate(KeyInput, data).model_dump() == data
+    data = {"user": "alice", "admin": True, "name": "laptop", "expires_in": "30d", "allowed_models": ["fast"]}
+    assert validate(KeyInput, {**data, "limits": {"parallel_calls": 2}}).model_dump(exclude_none=True) == {
+        **data,
+        "limits": {"parallel_calls": 2},
+    }
     assert refusal(KeyInput, {"user": "alice", "admin": "yes"}).param == "admin"

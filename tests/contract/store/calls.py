@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from gateway.domain import GroupBy, SessionChanges, User
+from gateway.domain import GroupBy, KeyChanges, Rotation, SessionChanges, User, UserChanges
 from gateway.ledger import Step, TurnFilter, TurnOrder
 from gateway.ports import Cleaning, ClosedTurn, Hold, Store, TurnOpening
 from tests.contract.store.values import (
@@ -70,8 +70,15 @@ ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "add_first_keys": lambda store: store.add_first_keys([]),
     "find_key": lambda store: store.find_key("key_1"),
     "list_keys": lambda store: store.list_keys(),
+    "update_key": lambda store: store.update_key("key_1", KeyChanges(frozenset({"name"}), name="x")),
+    "rotate_key": lambda store: store.rotate_key("key_1", Rotation("key_next", b"", START, at(9))),
+    "note_key_uses": lambda store: store.note_key_uses({"key_1": START}),
     "revoke_key": lambda store: store.revoke_key("key_1", START),
     "add_user": lambda store: store.add_user(ALICE),
+    "get_user": lambda store: store.get_user(ALICE.id),
+    "update_user": lambda store: store.update_user(
+        ALICE.id, UserChanges(frozenset({"disabled_at"}), disabled_at=START)
+    ),
     "list_users": lambda store: store.list_users(limit=1, offset=0),
     "erase_user": lambda store: store.erase_user(ALICE.id),
     "create_session": lambda store: store.create_session(make_session()),
