@@ -107,16 +107,17 @@ class _Tally:
 
 
 class Sample:
-    """Numbers, of which percentiles are asked."""
+    """Numbers, of which percentiles are asked. `run`: how many are sorted together, about."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: int = _RUN) -> None:
+        self._run = run
         self._runs: list[array[float]] = []
         self._loose: list[float] = []
 
     def add(self, values: Sequence[float]) -> None:
         """A few thousand at a time: they are sorted together."""
         self._loose += values
-        if len(self._loose) >= _RUN:
+        if len(self._loose) >= self._run:
             self._sort()
 
     def percentiles(self) -> Percentiles:

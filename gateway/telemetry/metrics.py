@@ -163,15 +163,15 @@ class Metrics:
 
     def in_flight(self) -> InFlight:
         """What this process answers now, and what the other workers did when they last added up."""
-        self.add_up()
         directory = os.environ.get(DIRECTORY)
         if directory is None:
             return InFlight(self._running, workers=1)
         # One file a worker has all its gauges of what is live, and goes with it: see sharing.forget_process.
-        files = [str(path) for path in Path(directory).glob("gauge_livesum_*.db")]
+        own = f"gauge_livesum_{os.getpid()}.db"
+        files = [str(path) for path in Path(directory).glob("gauge_livesum_*.db") if path.name != own]
         gauges = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # the package has no types for it
-        running = sum(s.value for each in gauges for s in each.samples if s.name == _IN_FLIGHT)
-        return InFlight(int(running), workers=len(files))
+        others = sum(s.value for each in gauges for s in each.samples if s.name == _IN_FLIGHT)
+        return InFlight(self._running + int(others), workers=1 + len(files))
 
     def add_up(self) -> None:
         """Have everything that was noted told from now on."""

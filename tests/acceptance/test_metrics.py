@@ -4,6 +4,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.process import GatewayProcess
 from tests.acceptance.test_workers import Line, line_to_each, two_workers, wait_for_both, wait_until
-from tests.stubs.openai_wire import Json, OpenAIStub, error
+from tests.stubs.openai_wire import Events, Gate, Json, OpenAIStub, chunks, error
 
 KINDS = ("prompt", "completion", "cached", "reasoning")
 MESSAGES = [{"role": "user", "content": "Good morning."}]
@@ -103,3 +104,17 @@ def test_the_files_of_the_metrics_go_with_the_server(stub: OpenAIStub, tmp_path:
         assert [entry.name[:16] for entry in place.iterdir()] == ["gateway-metrics-"]
         assert gateway.stop() == 0
     assert list(place.iterdir()) == []
+
+
+def test_what_runs_at_any_worker_is_told_by_each(stub: OpenAIStub, workers: GatewayProcess) -> None:
+    gate = Gate()
+    stub.reply_with(Events([*chunks("Half")[:2], gate, *chunks("Half")[2:]]))
+    with ThreadPoolExecutor() as elsewhere:
+        streaming = elsewhere.submit(stream, workers)
+        assert gate.wait_reached()
+        for _ in range(8):  # whichever worker answers
+            wait_until(lambda: as_admin(workers, "/admin/live").json()["in_flight"]["requests"] == 1)
+        assert as_admin(workers, "/admin/live").json()["workers"] == 2
+        gate.open()
+        streaming.result()
+    wait_until(lambda: as_admin(workers, "/admin/live").json()["in_flight"]["requests"] == 0)

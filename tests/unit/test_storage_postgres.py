@@ -5,6 +5,7 @@ from collections import UserDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import asyncpg
@@ -12,7 +13,8 @@ import pytest
 
 from gateway.domain import GroupBy, Session
 from gateway.errors import StorageUnavailable
-from gateway.ports import Cleaning, Hold, Locked, OpenedTurn
+from gateway.ledger import NO_ACTIVITY, Step, TurnFilter, TurnOrder
+from gateway.ports import Cleaning, Hold, Locked, OpenedTurn, Page
 from gateway.storage.errors import ConstraintViolated
 from gateway.storage.postgres import PostgresStore, turns, users
 from gateway.storage.postgres.pool import Link
@@ -263,6 +265,7 @@ async def test_renewing_removes_the_tickets_of_those_who_have_gone(url: str, ses
         assert await other.fetchval("SELECT count(*) FROM turn_queue") == 1
 
 
+CHOSEN = (at(0), at(1), "u", None, None, None, None, None)
 OPEN = ("s", "u", None, 0, -1, "h", None, 30.0, *[None] * SESSION_COLUMNS)
 
 
@@ -276,6 +279,10 @@ OPEN = ("s", "u", None, 0, -1, "h", None, 30.0, *[None] * SESSION_COLUMNS)
         ("list_ledger", ("u", 10, 0), "turns_by_user"),
         ("session_stats", ("s", "u"), "turns_by_session"),
         ("usage", ("day", at(0), at(1), "u", 10), "turns_by_user"),
+        ("newest_turns", (*CHOSEN, 10, 0), "turns_by_user"),
+        ("slowest_turns", (*CHOSEN, 10, 0), "turns_by_user"),
+        ("activity", (*CHOSEN, timedelta(hours=1)), "turns_by_user"),
+        ("count_errors", (*CHOSEN, 10), "turns_by_user"),
         ("messages_to_index", ("s", 10, 1000), "messages_pkey"),
     ],
 )
@@ -297,11 +304,16 @@ async def test_reports_of_usage_leave_a_connection_to_the_turns(url: str) -> Non
         locking = other.transaction()
         await locking.start()
         await other.execute("LOCK TABLE turns")
-        reports = [asyncio.create_task(store.usage(GroupBy.DAY, since=at(0), until=at(1), limit=10)) for _ in range(3)]
+        chosen = TurnFilter(at(0), at(1))
+        reports = [
+            asyncio.create_task(store.usage(GroupBy.DAY, since=at(0), until=at(1), limit=10)),
+            asyncio.create_task(store.activity(chosen, step=Step.DAY)),
+            asyncio.create_task(store.list_turns(chosen, order=TurnOrder.SLOWEST, limit=10, offset=0)),
+        ]
         await until_waiting(watcher)
         await store.ping()
         await locking.rollback()
-        assert await asyncio.gather(*reports) == [[]] * 3
+        assert await asyncio.gather(*reports) == [[], NO_ACTIVITY, Page([], has_more=False)]
 
 
 async def test_two_indexers_at_once_are_harmless(url: str, session: Session) -> None:

@@ -93,6 +93,27 @@ async def test_statements_go_by_an_index_and_sort_nothing(store: SqliteStore, na
             ],
         ),
         (
+            "newest_turns",
+            [
+                "SEARCH turns USING INDEX turns_by_time (created_at>? AND created_at<?)",
+                "USE TEMP B-TREE FOR RIGHT PART OF ORDER BY",
+            ],
+        ),
+        (
+            "newest_turns_of_user",
+            ["SEARCH turns USING INDEX turns_by_user (user_id=? AND created_at>? AND created_at<?)"],
+        ),
+        *[
+            (
+                name,
+                [
+                    "SEARCH turns USING INDEX turns_by_time (created_at>? AND created_at<?)",
+                    "SEARCH turns USING INDEX turns_by_user (user_id=? AND created_at>? AND created_at<?)",
+                ],
+            )
+            for name in ("slowest_turns", "activity", "count_errors")
+        ],
+        (
             "nth_latency",
             [
                 "SEARCH turns USING INDEX sqlite_autoindex_turns_1 (turn_id=?)",

@@ -499,7 +499,7 @@ FROM (
         cost, error_status, error_code, latency_ms, ttft_ms, overhead_ms
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
-) AS turns
+) AS chosen
 WHERE (:key_id IS NULL OR key_id = :key_id)
     AND (:session_id IS NULL OR session_id = :session_id)
     AND (:model IS NULL OR model = :model)
@@ -520,7 +520,7 @@ FROM (
         key_id, session_id, model, status, error_status, error_code
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
-) AS turns
+) AS chosen
 WHERE (:key_id IS NULL OR key_id = :key_id)
     AND (:session_id IS NULL OR session_id = :session_id)
     AND (:model IS NULL OR model = :model)

@@ -1,6 +1,7 @@
 """Calls of every kind, for promises that hold for all of them."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,8 @@ def _call(reading: Reading, store: Store) -> Coroutine[Any, Any, Any]:
     return reading(store, ALICE.id, "sess_1")
 
 
+LATELY = TurnFilter(START, at(1))
+
 ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "ping": lambda store: store.ping(),
     "has_keys": lambda store: store.has_keys(),
@@ -94,7 +97,11 @@ ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "close_turn": lambda store: store.close_turn(ClosedTurn(make_entry())),
     "list_ledger": lambda store: store.list_ledger(ALICE.id, limit=1, offset=0),
     "usage": lambda store: store.usage(GroupBy.DAY, since=START, until=at(1), limit=1),
-    "list_turns": lambda store: store.list_turns(TurnFilter(START, at(1)), order=TurnOrder.NEWEST, limit=1, offset=0),
-    "activity": lambda store: store.activity(TurnFilter(START, at(1)), step=Step.DAY),
+    "list_turns": lambda store: store.list_turns(LATELY, order=TurnOrder.NEWEST, limit=1, offset=0),
+    "list_turns of a user": lambda store: store.list_turns(
+        replace(LATELY, user_id=ALICE.id), order=TurnOrder.NEWEST, limit=1, offset=0
+    ),
+    "list_turns, the slowest": lambda store: store.list_turns(LATELY, order=TurnOrder.SLOWEST, limit=1, offset=0),
+    "activity": lambda store: store.activity(LATELY, step=Step.DAY),
     **{name: partial(_call, call) for name, (call, _) in FINDING_NOTHING.items()},
 }

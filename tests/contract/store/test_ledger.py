@@ -137,7 +137,7 @@ async def spend_otherwise(store: Store) -> LedgerEntry:
     """A turn that all of FILTERS choose."""
     session = make_session("sess_9", BOB)
     await store.create_session(session)
-    failure = {"status": Status.FAILED, "error_status": 429, "error_code": "rate_limited"}
+    failure: dict[str, Any] = {"status": Status.FAILED, "error_status": 429, "error_code": "rate_limited"}
     return await spend(store, BOB, session=session, key_id="key_9", model="slow", **failure)
 
 
@@ -156,18 +156,25 @@ async def test_only_turns_of_what_is_asked_for(store: Store, asked: dict[str, An
 @pytest.mark.parametrize("asked", FILTERS)
 async def test_all_that_is_asked_for_has_to_apply(store: Store, asked: dict[str, Any]) -> None:
     await spend_otherwise(store)
-    others = {"user_id": ALICE.id, "key_id": "key_1", "session_id": "sess_1", "model": "fast", "error": "400"}
+    others: dict[str, Any] = {
+        "user_id": ALICE.id,
+        "key_id": "key_1",
+        "session_id": "sess_1",
+        "model": "fast",
+        "error": "400",
+    }
     for name, other in {**others, "status": Status.COMPLETE}.items():
         if name not in asked:
-            assert await turns(store, **asked, **{name: other}) == []
-            assert await activity(store, **asked, **{name: other}) == NO_ACTIVITY
+            both = {**asked, name: other}
+            assert await turns(store, **both) == []
+            assert await activity(store, **both) == NO_ACTIVITY
 
 
 async def test_of_one_user_nothing_of_others_is_told(store: Store, session: Session) -> None:
     """Not even where both have the same key's, model's or session's id."""
     mine = await spend(store, session=session, error_status=500, latency_ms=1.0)
     await spend(store, BOB, session=make_session(session.id, BOB), error_status=400, latency_ms=2.0)
-    same = {"key_id": "key_1", "model": "fast", "session_id": session.id, "user_id": ALICE.id}
+    same: dict[str, Any] = {"key_id": "key_1", "model": "fast", "session_id": session.id, "user_id": ALICE.id}
     for order in TurnOrder:
         assert await turns(store, order, **same) == [mine]
     told = await activity(store, **same)
@@ -187,8 +194,9 @@ async def test_what_an_erased_user_spent_stays_without_a_name(store: Store, sess
 @pytest.mark.parametrize("text", ["", "x\0", "\ud800"])
 async def test_what_nothing_stored_can_have_finds_nothing(store: Store, name: str, text: str) -> None:
     await spend(store)
-    assert await turns(store, **{name: text}) == []
-    assert await activity(store, **{name: text}) == NO_ACTIVITY
+    asked: dict[str, Any] = {name: text}
+    assert await turns(store, **asked) == []
+    assert await activity(store, **asked) == NO_ACTIVITY
 
 
 # ── over time ────────────────────────────────────────────────────────────────────────────────────────────────────
