@@ -1,9 +1,11 @@
 """Turns by user's name, where metrics.user_labels asks for it: for so many users at most, as every one costs series."""
 
+from collections import Counter as Tally
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
+from gateway.domain import LedgerEntry
 from gateway.telemetry.steps import NotedTurn
 
 _OTHERS = "other"
@@ -19,14 +21,21 @@ class UserMetrics:
         self._cost = Counter("gateway_user_cost_dollars", "US dollars, by user.", ("user",), registry=registry)
 
     def add(self, turns: Sequence[NotedTurn]) -> None:
+        by_user: dict[str, list[LedgerEntry]] = {}
         for entry, _, name in turns:
-            user, usage = self._label(name), entry.usage
-            self._turns.labels(user, str(entry.status)).inc()
-            self._tokens.labels(user, "prompt").inc(usage.prompt_tokens)
-            self._tokens.labels(user, "completion").inc(usage.completion_tokens)
-            self._tokens.labels(user, "cached").inc(usage.cached_tokens)
-            self._tokens.labels(user, "reasoning").inc(usage.reasoning_tokens)
-            self._cost.labels(user).inc(entry.cost or 0)
+            by_user.setdefault(self._label(name), []).append(entry)
+        for user, entries in by_user.items():
+            self._add_turns_of(user, entries)
+
+    def _add_turns_of(self, user: str, entries: Sequence[LedgerEntry]) -> None:
+        for status, count in Tally([entry.status for entry in entries]).items():
+            self._turns.labels(user, str(status)).inc(count)
+        tokens = self._tokens.labels
+        tokens(user, "prompt").inc(sum([entry.usage.prompt_tokens for entry in entries]))
+        tokens(user, "completion").inc(sum([entry.usage.completion_tokens for entry in entries]))
+        tokens(user, "cached").inc(sum([entry.usage.cached_tokens for entry in entries]))
+        tokens(user, "reasoning").inc(sum([entry.usage.reasoning_tokens for entry in entries]))
+        self._cost.labels(user).inc(sum([entry.cost for entry in entries if entry.cost is not None]))
 
     def _label(self, name: str) -> str:
         if name not in self._names:

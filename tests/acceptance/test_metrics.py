@@ -87,13 +87,28 @@ def test_what_a_worker_that_was_killed_had_counted_stays(stub: OpenAIStub, worke
         os.kill(one.worker, signal.SIGKILL)
     wait_until(lambda: '"worker ended"' in workers.log)
     assert sums(workers, "gateway_turns_total", "status") == {"complete": 2}
-    wait_until(lambda: sums_of_gauge(workers) == 1)
+    wait_until(lambda: figure(workers, "gateway_requests_in_flight") == 1)
 
 
-def sums_of_gauge(gateway: GatewayProcess) -> int:
+def figure(gateway: GatewayProcess, name: str) -> int:
+    """The value of a metric without labels."""
     response = as_admin(gateway, "/metrics")
-    [line] = [line for line in response.text.splitlines() if line.startswith("gateway_requests_in_flight ")]
+    [line] = [line for line in response.text.splitlines() if line.startswith(f"{name} ")]
     return int(float(line.split()[1]))
+
+
+def test_phases_and_figures_are_those_of_all_workers(stub: OpenAIStub, workers: GatewayProcess) -> None:
+    del stub
+    with line_to_each(workers) as (one, other):
+        session = one.request("POST", "/chat/sessions", {})["session_id"]
+        for line in (one, other, one):
+            ask(line, session_id=session)
+        ask(other)
+    phases = {"auth": 4, "read": 4, "claim": 3, "open": 3, "window": 4, "provider": 4, "close": 4}
+    wait_until(lambda: sums(workers, "gateway_turn_phase_seconds_count", "phase") == phases)
+    assert sums(workers, "gateway_window_cache_lookups_total", "result") == {"hit": 1, "miss": 2}
+    assert figure(workers, "gateway_window_cache_entries") == 2  # each has the session's window
+    wait_until(lambda: figure(workers, "gateway_database_write_queue") == 0)
 
 
 def test_the_files_of_the_metrics_go_with_the_server(stub: OpenAIStub, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def turn() -> NotedTurn:
 @pytest.mark.parametrize(
     ("fields", "error"), [({"error_code": "rate_limit_exceeded"}, "rate_limit_exceeded"), ({}, "502")]
 )
-async def test_a_failed_turn_is_an_error_of_its_kind(fields: dict[str, str], error: str) -> None:
+async def test_a_failed_turn_is_an_error_of_its_kind(fields: dict[str, Any], error: str) -> None:
     [root] = (await told(make_noted(status=Status.FAILED, error_status=502, **fields))).roots()
     assert root.is_error
     assert root.attributes["error.type"] == error
