@@ -46,6 +46,16 @@ def test_the_check_names_the_file_and_the_database_without_its_password(tmp_path
     assert result.stderr == "other.yaml is valid. Models: 2, storage: postgresql://alice@db.test:5432/chat.\n"
 
 
+def test_the_check_cautions_about_limits_that_do_not_hold_what_they_seem_to(tmp_path: Path) -> None:
+    limits = {"key": {"requests_per_minute": 5}, "user": {"dollars_per_day": 1}}
+    models = [{"name": "free", "model": "openai/nobody-knows-it", "api_base": "https://a.test/v1"}]
+    place = gateway_dir(tmp_path, {"limits": limits, "models": models, "server": {"workers": 2}})
+    result = place.command("config", "check")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "Caution: each of the 2 workers counts limits for itself" in result.stderr
+    assert "Caution: no prices are known for free," in result.stderr
+
+
 def test_without_a_file_the_defaults_are_checked(tmp_path: Path) -> None:
     place = gateway_dir(tmp_path, ECHO)
     (tmp_path / "gateway.yaml").unlink()

@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.ports import Store
+from gateway.errors import StorageUnavailable
+from gateway.ports import ClosedTurn, Store
+from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Json, Person, compose, refusal
 from tests.redis_server import RedisServer
 from tests.stubs.openai_wire import Events, Gate, chunk, chunks, completion, error
@@ -108,7 +110,27 @@ async def test_a_stream_that_breaks_off_is_settled_with_what_came(store: Store) 
         assert f"Used or reserved: {row.usage.total_tokens} tokens" in refusal(refused, 429)["message"]
 
 
-async def test_a_budget_is_a_quota_that_says_when_it_begins_anew(store: Store) -> None:
+class ForgetfulStore(InMemoryStore):
+    """Loses the first turn that is closed."""
+
+    has_failed = False
+
+    async def close_turn(self, turn: ClosedTurn) -> int | None:
+        if not self.has_failed:
+            self.has_failed = True
+            raise StorageUnavailable
+        return await super().close_turn(turn)
+
+
+async def test_a_reply_that_could_not_be_stored_was_paid_for_all_the_same() -> None:
+    async with compose(ForgetfulStore(), limits(key={"tokens_per_minute": 1000})) as gateway:
+        ada = await gateway.person()
+        refusal(await ada.ask(None, max_tokens=900), 503)
+        told = refusal(await ada.ask(None, max_tokens=980), 429)
+        assert "Used or reserved: 18 tokens" in told["message"]
+
+
+async def test_a_quota_is_a_quota_that_says_when_it_begins_anew(store: Store) -> None:
     async with compose(store, limits(user={"tokens_per_day": 100})) as gateway:
         ada = await gateway.person()
         await ada.say(None, max_tokens=80)
@@ -140,7 +162,7 @@ async def test_money_is_counted_at_the_models_prices(store: Store) -> None:
             assert "$0.2 per month. Used or reserved: $0.081" in told["message"]
 
 
-async def test_budgets_outlive_the_process_and_a_redis_that_forgot(store: Store, redis_server: RedisServer) -> None:
+async def test_quotas_outlive_the_process_and_a_redis_that_forgot(store: Store, redis_server: RedisServer) -> None:
     async with compose(store, limits(key={"tokens_per_day": 100}, user={"tokens_per_month": 200})) as gateway:
         ada = await gateway.person()
         await ada.say(None, max_tokens=60)

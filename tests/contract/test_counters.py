@@ -31,7 +31,7 @@ def rolling(amount: int, limit: int, seconds: int = 60, name: str = "") -> Charg
     return Charge(name or ulid(), amount, limit, seconds=seconds)
 
 
-def budget(amount: int, limit: int, period: int = 100, name: str = "") -> Charge:
+def quota(amount: int, limit: int, period: int = 100, name: str = "") -> Charge:
     return Charge(name or ulid(), amount, limit, period=period, expires_in=60)
 
 
@@ -99,8 +99,8 @@ async def test_what_has_rolled_out_of_the_window_cannot_be_given_back(counters: 
     assert (await counters.take([charge])).counts[0].used in {0, 5}  # never less than nothing
 
 
-async def test_a_budget_is_asked_for_only_when_it_is_known(counters: Counters) -> None:
-    charge = budget(30, 100)
+async def test_a_quota_is_asked_for_only_when_it_is_known(counters: Counters) -> None:
+    charge = quota(30, 100)
     unknown = await counters.take([charge])
     assert not unknown.is_granted
     assert not unknown.counts[0].is_seeded
@@ -117,7 +117,7 @@ async def test_a_budget_is_asked_for_only_when_it_is_known(counters: Counters) -
 
 
 async def test_a_new_period_begins_with_nothing_and_the_old_one_stays_what_it_was(counters: Counters) -> None:
-    old = budget(80, 100, period=100)
+    old = quota(80, 100, period=100)
     await counters.seed(old, 0)
     taken = await counters.take([old])
     new = replace(old, period=101)
@@ -156,9 +156,9 @@ async def test_a_slot_in_redis_is_free_again_when_its_process_has_died(redis_ser
     await alive.aclose()
 
 
-async def test_what_redis_forgot_is_not_given_back_to_a_budget_seeded_since(redis_server: RedisServer) -> None:
+async def test_what_redis_forgot_is_not_given_back_to_a_quota_seeded_since(redis_server: RedisServer) -> None:
     counters = RedisCounters(redis_server.url, timeout=5.0)
-    charge = budget(80, 100)
+    charge = quota(80, 100)
     await counters.seed(charge, 0)
     taken = await counters.take([charge])
     redis_server.forget()

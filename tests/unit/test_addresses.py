@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.addresses import MASK, check_postgres_url, masked, shown
+from gateway.addresses import MASK, check_postgres_url, check_redis_url, masked, shown
 
 SPILLED = [
     *[f"postgresql://alice:top{sign}secret@127.0.0.1:5432/app" for sign in "/?#["],
@@ -64,3 +64,25 @@ def test_a_url_is_shown_without_password_and_options(url: str, seen: str) -> Non
 )
 def test_a_url_is_masked_where_it_may_hold_a_secret(url: str, seen: str) -> None:
     assert masked(url) == seen
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:top/secret@127.0.0.1:6379/0",
+        "redis://alice:top#secret@127.0.0.1/0",
+        "redis://127.0.0.1:secret/0",
+        "http://alice:secret@127.0.0.1/0",
+        "redis:///secret",
+        "secret",
+    ],
+)
+def test_what_is_no_url_of_a_redis_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="redis://USER:PASSWORD@HOST:PORT/NUMBER") as caught:
+        check_redis_url(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_password_of_a_redis_is_masked() -> None:
+    check_redis_url("rediss://:secret@redis.test:6379/0")
+    assert masked("rediss://:secret@redis.test:6379/0") == f"rediss://:{MASK}@redis.test:6379/0"

@@ -8,7 +8,7 @@ one of its limits refuses has already spent the others, and none can give back w
 
 A counter is a row of buckets, numbered. That of a rolling limit has one for each second, so that in no span of so many
 seconds, wherever it begins, more goes through than the limit: minutes of the clock would let twice as much through
-around their turn. That of a budget has one for the calendar's day or month.
+around their turn. That of a quota has one for the calendar's day or month.
 """
 
 from collections.abc import Sequence
@@ -54,11 +54,11 @@ class Count(NamedTuple):
 
     used: int
     wait: int
-    """Seconds until the charge fits, at least 1; 0: it fits. For a budget 1 stands for its period's end."""
+    """Seconds until the charge fits, at least 1; 0: it fits. For a quota 1 stands for its period's end."""
     reset: int
-    """Seconds until nothing of what was used counts any more. Says nothing of a budget."""
+    """Seconds until nothing of what was used counts any more. Says nothing of a quota."""
     is_seeded: bool = True
-    """False for a budget that nothing is known of: `seed` it, and ask again."""
+    """False for a quota that nothing is known of: `seed` it, and ask again."""
 
 
 class Taken(NamedTuple):
@@ -79,7 +79,7 @@ class Counters(Protocol):
         """Take all of it if all of it fits. The slots are `holder`'s until settled, or their lease has run out."""
 
     async def seed(self, charge: Charge, used: int) -> None:
-        """Say what was used of a budget in its period so far. The first one to say so counts."""
+        """Say what was used of a quota in its period so far. The first one to say so counts."""
 
     async def settle(self, charges: Sequence[Charge], slots: Sequence[Slot] = (), holder: str = "") -> None:
         """Add the amounts, whatever the limits: less than 0 gives back of what was taken `at` that second."""

@@ -85,7 +85,7 @@ class Limiter:
     ) -> Receipt:
         """Take these amounts and slots, all or nothing. The slots are `holder`'s until it settles.
 
-        Raises RateLimited, LimitsUnavailable; StorageUnavailable where a budget has to be read from the ledger.
+        Raises RateLimited, LimitsUnavailable; StorageUnavailable where a quota has to be read from the ledger.
         """
         for limit, amount in amounts:
             if amount > limit.most:
@@ -97,12 +97,13 @@ class Limiter:
         except CountersUnavailable as exc:
             self._note_away(exc)
             if self._denies:
-                # Redis may have heard what we had no answer to.
-                self._unsettled.append(Settlement((), places, holder))
+                if places:  # Redis may have heard what we had no answer to
+                    self._unsettled.append(Settlement((), places, holder))
                 raise LimitsUnavailable from exc
-            self._held[holder] = places
+            if places:
+                self._held[holder] = places
             return Receipt([replace(charge, amount=0) for charge in charges], {})
-        self._is_away = False
+        self._note_back()
         if not taken.is_granted:
             raise self._refusal(amounts, slots, taken, at)
         if places:
@@ -116,23 +117,18 @@ class Limiter:
         charges = [charge for charge in charges if charge.amount]
         if not charges and not slots:
             return
-        settlement = Settlement(charges, slots, holder)
-        try:
-            await self._counters.settle(*settlement)
-        except CountersUnavailable as exc:
-            self._note_away(exc)
-            self._unsettled.append(settlement)
+        await self._settle(Settlement(charges, slots, holder))
 
     async def run(self) -> None:
         while True:
             await self._sleep(LEASE / 3)
             try:
                 await self._counters.renew(list(self._held.items()))
-                while self._unsettled:
-                    await self._counters.settle(*self._unsettled[0])
-                    self._unsettled.popleft()
+                self._note_back()
             except CountersUnavailable as exc:
                 self._note_away(exc)
+            for _ in range(0 if self._is_away else len(self._unsettled)):
+                await self._settle(self._unsettled.popleft())
 
     async def aclose(self) -> None:
         await self._counters.aclose()
@@ -155,7 +151,7 @@ class Limiter:
                 return taken
 
     async def _used(self, caller: Caller, limit: Limit, at: datetime) -> int:
-        """What the ledger says of a budget: nothing else outlives this process, and Redis need not either."""
+        """What the ledger says of a quota: nothing else outlives this process, and Redis need not either."""
         _, since, until = period(at, limit.per)
         rows: Sequence[UsageRow] = await self._store.usage(
             GroupBy.KEY, since=since, until=until, user_id=caller.user_id, limit=MAX_USAGE_ROWS
@@ -164,6 +160,13 @@ class Limiter:
         if limit.unit is Unit.DOLLARS:
             return microdollars(sum([part.cost or 0.0 for part in sums]))
         return sum([part.prompt_tokens + part.completion_tokens for part in sums])
+
+    async def _settle(self, settlement: Settlement) -> None:
+        try:
+            await self._counters.settle(*settlement)
+        except CountersUnavailable as exc:
+            self._note_away(exc)
+            self._unsettled.append(settlement)
 
     def _refusal(self, amounts: Amounts, slots: Sequence[Limit], taken: Taken, at: datetime) -> RateLimited:
         counted = [(limit, known, amount) for (limit, amount), known in zip(amounts, taken.counts, strict=True)]
@@ -186,3 +189,8 @@ class Limiter:
         if not self._is_away:
             log.error("limits cannot be counted", error=str(exc), calls="refused" if self._denies else "let through")
         self._is_away = True
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            log.info("limits are counted again")
+        self._is_away = False

@@ -1,4 +1,4 @@
-"""Counters of this process alone. They begin empty; budgets are seeded from the ledger."""
+"""Counters of this process alone. They begin empty; quotas are seeded from the ledger."""
 
 import time
 from collections.abc import Callable, Sequence

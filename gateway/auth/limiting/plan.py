@@ -14,7 +14,7 @@ MICRODOLLARS = 1_000_000
 """In a dollar: money is counted in whole ones, so that no sum depends on its order."""
 
 _LATE = 3600
-"""Seconds after its end for which a budget's period is kept: replicas whose clocks differ may still ask for it."""
+"""Seconds after its end for which a quota's period is kept: replicas whose clocks differ may still ask for it."""
 
 
 class Unit(StrEnum):

@@ -1,6 +1,6 @@
 """Counters in Redis, or Valkey, which all replicas share: each step is a script, one round trip.
 
-Nothing is kept there that could not be lost: rolling limits begin anew, budgets are seeded from the ledger, and slots
+Nothing is kept there that could not be lost: rolling limits begin anew, quotas are seeded from the ledger, and slots
 are taken again when they are next renewed.
 """
 

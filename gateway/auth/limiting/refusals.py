@@ -98,5 +98,5 @@ def _quantity(amount: int, unit: Unit) -> str:
 
 
 def _type(limit: Limit) -> str:
-    """OpenAI's: which kind of limit a minute it was; for a budget the same word as its code."""
+    """OpenAI's: which kind of limit a minute it was; for a quota the same word as its code."""
     return str(limit.unit) if limit.per is Per.MINUTE else QuotaExceeded.code or ""

@@ -1,7 +1,7 @@
 """What Redis runs for redis.py, each script as one step. They say what memory.py says, in Lua.
 
 Time is the server's, so that replicas whose clocks differ agree on it. A counter is a hash of buckets (and the second
-in which a budget was `seeded`), slots are a sorted set of holders by the second in which their lease runs out.
+in which a quota was `seeded`), slots are a sorted set of holders by the second in which their lease runs out.
 """
 
 TAKE = """
@@ -77,7 +77,7 @@ for i, charge in ipairs(asked.charges) do
   local added = charge.amount > 0
   local bucket = rolling and (added and now or charge.at) or charge.period
   -- What is gone is not counted any more, and must not come back as less than nothing. Nor can anything be given back
-  -- to a budget that was forgotten and seeded anew since it was taken: it is not in there.
+  -- to a quota that was forgotten and seeded anew since it was taken: it is not in there.
   local seeded = tonumber(redis.call('HGET', KEYS[i], 'seeded') or 0)
   local there = redis.call('HEXISTS', KEYS[i], bucket) == 1 and (added or charge.at >= seeded)
   if there or (added and rolling) then
