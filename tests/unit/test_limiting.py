@@ -1,6 +1,7 @@
 """Which limits hold for whom, and that what was taken is settled however a call ends and whatever becomes of Redis."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,10 +12,12 @@ from gateway.auth.limiting.counters import Charge, Count, CountersUnavailable, S
 from gateway.auth.limiting.grant import Grant, grant_for
 from gateway.auth.limiting.limiter import Limiter
 from gateway.auth.limiting.memory import InMemoryCounters
+from gateway.auth.limiting.opening import configured_counters
 from gateway.auth.limiting.plan import Per, limits_of, period, seconds_until
 from gateway.auth.limiting.refusals import duration, window_headers
 from gateway.domain import UNLIMITED, Caller, Limits, Scope
 from gateway.errors import LimitsUnavailable, QuotaExceeded, RateLimited, StorageUnavailable
+from gateway.settings import LimitSettings, SettingsError, parse_settings
 from gateway.storage.memory import InMemoryStore
 
 NOON = datetime(2026, 2, 28, 12, tzinfo=UTC)
@@ -223,6 +226,19 @@ async def test_refusals_are_told_by_the_name_of_the_limit_and_whose_it_is() -> N
         with pytest.raises(QuotaExceeded):
             await limited.reserve(6, 0.0, NOON)
     assert told == [("tokens_per_month", "user")]
+
+
+def test_redis_without_its_client_is_a_mistake_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway.auth.limiting.redis", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(SettingsError, match=r"llm-history-gateway\[redis\]"):
+        configured_counters(LimitSettings(storage="redis://127.0.0.1"))
+
+
+def test_a_place_to_count_that_is_not_known_is_a_mistake_that_does_not_show_it() -> None:
+    with pytest.raises(SettingsError, match=r"limits\.storage: must be memory:, redis://") as caught:
+        parse_settings({"limits": {"storage": "memcached://alice:secret@127.0.0.1"}})
+    assert "secret" not in str(caught.value)
 
 
 def test_counters_of_limits_are_told_apart() -> None:
