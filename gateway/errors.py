@@ -113,7 +113,13 @@ class RateLimited(GatewayError):
     status = 429
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, type: str, headers: Mapping[str, str]) -> None:  # noqa: A002 - OpenAI's word
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str,  # noqa: A002 - OpenAI's word
+        headers: Mapping[str, str],
+    ) -> None:
         super().__init__(message, headers=headers)
         self.type = type
 

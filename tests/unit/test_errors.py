@@ -11,6 +11,7 @@ from gateway.errors import (
     GatewayError,
     InternalError,
     InvalidRequest,
+    LimitsUnavailable,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -18,6 +19,8 @@ from gateway.errors import (
     ProviderBroken,
     ProviderError,
     ProviderTimeout,
+    QuotaExceeded,
+    RateLimited,
     ShuttingDown,
     StorageUnavailable,
     session_not_found,
@@ -34,8 +37,11 @@ STATUSES: dict[type[GatewayError], int] = {
     MethodNotAllowed: 405,
     Conflict: 409,
     PayloadTooLarge: 413,
+    RateLimited: 429,
+    QuotaExceeded: 429,
     ClientDisconnected: 499,
     StorageUnavailable: 503,
+    LimitsUnavailable: 503,
     ShuttingDown: 503,
     ProviderBroken: 502,
     ProviderTimeout: 504,
@@ -49,10 +55,12 @@ def tree(root: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
 
 
 def make(error: type[GatewayError]) -> GatewayError:
-    if error in (ClientDisconnected, InternalError, ShuttingDown):
+    if error in (ClientDisconnected, InternalError, LimitsUnavailable, ShuttingDown):
         return error()  # these bring their own message
     if issubclass(error, ProviderError):
         return error("It broke.", status=418)
+    if issubclass(error, RateLimited):
+        return error("It was too much.", type="tokens", headers={})
     return error("It broke.")
 
 
