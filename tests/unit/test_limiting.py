@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from gateway.auth.limiting.memory import InMemoryCounters
 from gateway.auth.limiting.opening import configured_counters
 from gateway.auth.limiting.plan import Per, limits_of, period, seconds_until
 from gateway.auth.limiting.refusals import duration, window_headers
-from gateway.domain import UNLIMITED, Caller, Limits, Scope
+from gateway.domain import UNLIMITED, Caller, Limits, Scope, UsageRow
 from gateway.errors import LimitsUnavailable, QuotaExceeded, RateLimited, StorageUnavailable
 from gateway.settings import LimitSettings, SettingsError, parse_settings
 from gateway.storage.memory import InMemoryStore
@@ -206,7 +207,7 @@ async def test_slots_are_renewed_while_their_calls_run_and_no_longer() -> None:
 
 async def test_a_quota_that_cannot_be_read_from_the_ledger_is_not_taken_for_unused() -> None:
     class Down(InMemoryStore):
-        async def usage(self, *_args: object, **_options: object) -> None:  # type: ignore[override]
+        async def usage(self, *_: Any, **__: Any) -> Sequence[UsageRow]:
             raise StorageUnavailable
 
     limiter = Limiter(Counters(), Down(), key=Limits(tokens_per_day=100))
