@@ -97,7 +97,7 @@ async def cost(chunks: Sequence[bytes], events: int) -> float:
     """Microseconds of CPU per event, at best."""
     best = float("inf")
     for _ in range(_PASSES):
-        relay = Relay(Deaf(), include_usage=True)
+        relay = Relay(Deaf(), {}, include_usage=True)
         began = time.process_time_ns()
         await relay.run(Chunks(chunks))
         best = min(best, (time.process_time_ns() - began) / 1000 / events)

@@ -37,14 +37,17 @@ from gateway.jobs.runner import Jobs
 from gateway.ports import Provider, Store
 from gateway.providers.direct import DirectProvider
 from gateway.providers.echo import EchoProvider
+from gateway.providers.health import Health
 from gateway.providers.litellm_adapter import LitellmProvider
 from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
+from gateway.providers.routing import Router
 from gateway.settings import Settings
 from gateway.storage.opening import configured_store
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traces import Traces, open_traces
 from gateway.tokens.calibration import Calibration
 from gateway.tokens.counter import TokenCounter
+from gateway.turns.attempts import Attempts
 from gateway.turns.cache import WindowCache
 from gateway.turns.claims import Claims
 from gateway.turns.closing import Closer
@@ -196,17 +199,23 @@ def _turns(
 ) -> TurnService:
     calibration, cache = Calibration(), WindowCache(settings.storage.cache_bytes)
     metrics.watch(cache.gauges)
+    routing = settings.routing
+    health = Health(cooldown=routing.cooldown, cooldown_after=routing.cooldown_after)
+    router = Router(models.routes, health)
+    opener = Opener(
+        store=store,
+        models=models,
+        router=router,
+        estimator=estimator,
+        calibration=calibration,
+        cache=cache,
+        settings=settings.sessions,
+    )
     return TurnService(
         limiter=limiter,
-        opener=Opener(
-            store=store,
-            models=models,
-            estimator=estimator,
-            calibration=calibration,
-            cache=cache,
-            settings=settings.sessions,
-        ),
+        opener=opener,
         reserver=Reserver(estimator, calibration),
+        attempts=Attempts(opener=opener, router=router, health=health, settings=routing, metrics=metrics),
         closer=Closer(store=store, estimator=estimator, calibration=calibration, cache=cache, metrics=metrics),
         claims=claims,
         flights=flights,

@@ -452,3 +452,12 @@ class Deployment:
     prices: Prices | None = None
     allow_params: frozenset[str] = frozenset()
     timeouts: Timeouts = Timeouts()
+    label: str | None = None
+    """Its own name, where the model has several deployments."""
+    weight: float = 1.0
+    """Its share of the model's calls, relative to the other deployments' weights."""
+
+    @property
+    def id(self) -> str:
+        """Tells it from every other deployment, of other models too."""
+        return self.name if self.label is None else f"{self.name}/{self.label}"

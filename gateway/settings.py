@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -277,11 +278,68 @@ class TelemetrySettings(_Frozen):
         return url
 
 
+class RoutingSettings(_Frozen):
+    """What is done about a call that fails before anything of its reply was sent."""
+
+    retries: int = Field(2, ge=0, le=10, description="further attempts at a model, before its fallbacks have theirs")
+    backoff: float = Field(
+        0.25, gt=0, le=8, description="seconds before a deployment is asked again; doubled each time, up to 8"
+    )
+    retry_after_max: float = Field(
+        10.0, ge=0, le=600, description="seconds; a provider that asks for a longer pause is not asked again"
+    )
+    cooldown: float = Field(
+        30.0, gt=0, le=3600, description="seconds that a deployment which keeps failing is left alone"
+    )
+    cooldown_after: int = Field(3, ge=1, le=1000, description="failures in a row that begin a cool-down")
+
+
+class DeploymentSettings(_Frozen):
+    """One of the deployments of a model. What it leaves out of the last five is the model's."""
+
+    name: str | None = Field(
+        None, min_length=1, max_length=128, description="for the ledger, the log and metrics; else `model`@host"
+    )
+    model: str = Field(min_length=1, max_length=256, description='litellm\'s id, or "echo"')
+    api_base: str | None = Field(None, pattern=r"^https?://", description="the upstream's base URL, with its /v1")
+    api_key: SecretStr | None = Field(
+        None, description="else the provider's own environment variable, unless api_base is set"
+    )
+    via: Literal["auto", "litellm", "direct"] = Field("auto", description="as for a model")
+    weight: float = Field(1.0, gt=0, le=1_000_000, description="its share of the calls, relative to the others'")
+    context_window: int | None = Field(None, ge=256, description="tokens")
+    reply_reserve: int | None = Field(None, ge=1, description="tokens")
+    encoding: Literal["o200k_base", "cl100k_base", "p50k_base"] | None = Field(
+        None, description="tiktoken encoding to count with"
+    )
+    input_cost_per_token: float | None = Field(None, ge=0, description="US dollars")
+    output_cost_per_token: float | None = Field(None, ge=0, description="US dollars")
+
+    @field_validator("model")
+    @classmethod
+    def _no_star(cls, model: str) -> str:
+        if model == "*":
+            raise ValueError('"*" cannot be one of several deployments')
+        return model
+
+    @property
+    def label(self) -> str:
+        """Its name, or what it is called without one."""
+        host = urlsplit(self.api_base).netloc.rpartition("@")[2] if self.api_base else ""
+        return self.name or (f"{self.model}@{host}" if host else self.model)
+
+
 class ModelSettings(_Frozen):
     """What clients may send as "model", and what serves it: one entry of the list `models`."""
 
     name: str = Field(min_length=1, max_length=256, description='what clients send as "model"; "*" is any litellm id')
-    model: str = Field(min_length=1, max_length=256, description='litellm\'s id, "echo", or "*"')
+    model: str | None = Field(
+        None, min_length=1, max_length=256, description='litellm\'s id, "echo", or "*"; required without `deployments`'
+    )
+    deployments: tuple[DeploymentSettings, ...] = Field(
+        (), description="several to share the calls, in place of model, api_base, api_key and via"
+    )
+    fallbacks: tuple[str, ...] = Field((), description="other models, which answer in this order when this one fails")
     api_base: str | None = Field(None, pattern=r"^https?://", description="the upstream's base URL, with its /v1")
     api_key: SecretStr | None = Field(
         None, description="else the provider's own environment variable, unless api_base is set"
@@ -313,6 +371,27 @@ class ModelSettings(_Frozen):
     def _star_is_star(self) -> "ModelSettings":
         if (self.name == "*") != (self.model == "*"):
             raise ValueError('name "*" goes with model "*", and only with it')
+        if self.name == "*" and self.fallbacks:
+            raise ValueError('"*" has no fallbacks: give them to a model with a name')
+        return self
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "ModelSettings":
+        if self.model is None and not self.deployments:
+            raise ValueError("model is required, or else deployments")
+        if self.deployments and (self.model or self.api_base or self.api_key or self.via != "auto"):
+            raise ValueError("model, api_base, api_key and via go into each of the deployments")
+        labels = [deployment.label for deployment in self.deployments]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"several deployments are called {', '.join(twice)}: give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _others_stand_in(self) -> "ModelSettings":
+        if self.name in self.fallbacks:
+            raise ValueError(f"{self.name} cannot be a fallback of its own")
+        if len(set(self.fallbacks)) < len(self.fallbacks):
+            raise ValueError("each fallback may be named once")
         return self
 
 
@@ -333,6 +412,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
     providers: ProviderSettings = ProviderSettings()
+    routing: RoutingSettings = RoutingSettings()
     dashboard: DashboardSettings = DashboardSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -138,7 +138,7 @@ def _note(context: RequestContext, report: TurnReport) -> None:
     facts = context.facts
     if (turn := report.turn) is not None:
         deployment = turn.deployment
-        facts["turn"], facts["model"] = turn.id, deployment.name
+        facts["turn"], facts["model"] = turn.id, turn.model
         facts["provider"], facts["via"] = deployment.provider, deployment.via
     if (outcome := report.outcome) is not None:
         facts["outcome"] = outcome.status
@@ -148,6 +148,8 @@ def _note(context: RequestContext, report: TurnReport) -> None:
     if report.error is not None:
         facts["error"] = report.error.code or report.error.type
     if (entry := report.entry) is not None:
+        if entry.deployment is not None:
+            facts["deployment"] = entry.deployment
         facts["prompt_tokens"] = entry.usage.prompt_tokens
         facts["completion_tokens"] = entry.usage.completion_tokens
         facts["history_messages"] = entry.history_messages

@@ -5,15 +5,20 @@ gateway called it with: some providers repeat part of a refused key.
 """
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import orjson
 
 from gateway.domain import Deployment
-from gateway.errors import ProviderBroken, ProviderError, ProviderTimeout
+from gateway.errors import GatewayError, ProviderBroken, ProviderError, ProviderTimeout
 
 _PASSED = frozenset({"retry-after", "retry-after-ms", "openai-processing-ms"})
 _RETRY_ADVICE = "x-should-retry"
+_PASSING = frozenset({408, 409, 429})
+"""Statuses below 500 that may pass by themselves; 409 as OpenAI's SDKs have it."""
+_REFUSED = frozenset({401, 402, 403})
+"""Statuses that refuse the gateway's credential or account, and not the request."""
 _PIECE = 4
 """Characters of a key that would give it away: providers mask the middle and show as few as four at its ends."""
 
@@ -60,6 +65,36 @@ def broken(deployment: Deployment, what: str) -> ProviderBroken:
 
 def timed_out(deployment: Deployment) -> ProviderTimeout:
     return ProviderTimeout(f"The provider of model {deployment.name!r} did not answer in time.")
+
+
+def is_passing(error: GatewayError) -> bool:
+    """True for an error that may pass by itself, so that even the same deployment may be asked again."""
+    if isinstance(error, ProviderError):
+        return _is_passing(error.status) and error.headers.get(_RETRY_ADVICE) != "false"
+    return isinstance(error, ProviderBroken | ProviderTimeout)
+
+
+def is_the_deployments(error: GatewayError) -> bool:
+    """True for an error that is the deployment's fault and not the request's: another one may do better."""
+    if isinstance(error, ProviderError):
+        return _is_passing(error.status) or error.status in _REFUSED
+    return isinstance(error, ProviderBroken | ProviderTimeout)
+
+
+def retry_after(error: GatewayError) -> float:
+    """Seconds that the provider asked to be left alone for; 0 if it did not. Dates are not read."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(error.headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 < seconds < inf:
+            return seconds
+    return 0.0
+
+
+def _is_passing(status: int) -> bool:
+    return status in _PASSING or status >= 500
 
 
 def _details(data: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ the settings and the environment alone.
 """
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
 from tiktoken.model import encoding_name_for_model
@@ -15,7 +16,8 @@ from gateway.domain import Deployment, Prices, Timeouts, Via
 from gateway.errors import NotFound
 from gateway.providers.catalog import Catalog, ModelFacts
 from gateway.providers.endpoints import DIRECT, OPENAI_LIKE, credential_names, key_names
-from gateway.settings import ModelSettings, Settings, SettingsError
+from gateway.providers.routing import Route
+from gateway.settings import DeploymentSettings, ModelSettings, Settings, SettingsError
 
 DEFAULT_CONTEXT_WINDOW = 32_768
 """Tokens, for a model of which neither the settings nor litellm's map say anything."""
@@ -44,26 +46,38 @@ class Models:
         self._timeouts = Timeouts(providers.connect_timeout, providers.read_timeout, providers.total_timeout)
         self._unknown_windows: list[str] = []
         self._star = next((entry for entry in settings.models if entry.name == _STAR), None)
-        self._entries = self._resolve_all([entry for entry in settings.models if entry.name != _STAR])
         self._resolve_star = lru_cache(_STARS_REMEMBERED)(self._find_star)
+        entries = [entry for entry in settings.models if entry.name != _STAR]
+        self._names = [entry.name for entry in entries]
+        self._deployments = self._resolve_all(entries)
+        self._entries = {name: deployments[0] for name, deployments in self._deployments.items()}
+        self.routes: Mapping[str, Route] = {
+            entry.name: Route(tuple([self._deployments_of(name) for name in (entry.name, *entry.fallbacks)]))
+            for entry in entries
+            if entry.deployments or entry.fallbacks
+        }
+        """Of the models that more than one deployment can answer for."""
 
     def resolve(self, name: str) -> Deployment:
-        """Raises NotFound `model_not_found`, which says what there is or what is missing."""
+        """The model's deployment, or the first of several.
+
+        Raises NotFound `model_not_found`, which says what there is or what is missing.
+        """
         return self._entries.get(name) or self._resolve_star(name)
 
     def names(self) -> list[str]:
         """Of the configured entries, in their order; what `"*"` opens is not listed."""
-        return list(self._entries)
+        return list(self._names)
 
     @property
     def needs_litellm(self) -> bool:
         """True if a configured entry is served through litellm, so that it is better imported at start."""
-        return any(deployment.via is Via.LITELLM for deployment in self._entries.values())
+        return any(deployment.via is Via.LITELLM for deployment in self._configured_ones())
 
     @property
     def encodings(self) -> Set[str]:
         """Those that the configured entries count with; what most models under `"*"` do, if there is none."""
-        return {deployment.encoding for deployment in self._entries.values()} or {_ESTIMATE}
+        return {deployment.encoding for deployment in self._configured_ones()} or {_ESTIMATE}
 
     @property
     def unknown_windows(self) -> Sequence[str]:
@@ -73,22 +87,54 @@ class Models:
     @property
     def unpriced(self) -> Sequence[str]:
         """The configured entries that cost money, for all that is known, but not how much."""
-        entries = self._entries.values()
-        return [entry.name for entry in entries if entry.prices is None and entry.via is not Via.ECHO]
+        unknown = (one for one in self._configured_ones() if one.prices is None and one.via is not Via.ECHO)
+        return tuple(dict.fromkeys(one.name for one in unknown))
 
-    def _resolve_all(self, entries: Sequence[ModelSettings]) -> dict[str, Deployment]:
-        deployments: dict[str, Deployment] = {}
+    def _configured_ones(self) -> Iterator[Deployment]:
+        return (deployment for deployments in self._deployments.values() for deployment in deployments)
+
+    def _resolve_all(self, entries: Sequence[ModelSettings]) -> dict[str, tuple[Deployment, ...]]:
+        """By model, each with one deployment or more."""
+        found: dict[str, list[Deployment]] = {entry.name: [] for entry in entries}
         problems = []
         for entry in entries:
-            try:
-                deployments[entry.name] = self._configured(entry)
-            except SettingsError as exc:
-                problems.append(f"  model {entry.name!r}: {exc}")
+            for part in entry.deployments or (None,):
+                try:
+                    found[entry.name].append(self._part(entry, part))
+                except SettingsError as exc:
+                    which = "" if part is None else f", deployment {part.label!r}"
+                    problems.append(f"  model {entry.name!r}{which}: {exc}")
+            problems += [
+                f'  model {entry.name!r}: the fallback {name!r} is no model here, and not to be had under "*" either'
+                for name in entry.fallbacks
+                if name not in found and not self._is_star(name)
+            ]
         if problems:
             raise SettingsError("\n".join(["These models cannot be served:", *problems]))
-        return deployments
+        return {name: tuple(deployments) for name, deployments in found.items()}
 
-    def _configured(self, entry: ModelSettings) -> Deployment:
+    def _is_star(self, name: str) -> bool:
+        """True for a name that "*" serves."""
+        try:
+            self._resolve_star(name)
+        except NotFound:
+            return False
+        return True
+
+    def _deployments_of(self, name: str) -> tuple[Deployment, ...]:
+        return self._deployments.get(name) or (self._resolve_star(name),)
+
+    def _part(self, entry: ModelSettings, part: DeploymentSettings | None) -> Deployment:
+        """The entry's deployment, or this part of it as one of several."""
+        if part is None:
+            return self._configured(entry, entry.name)
+        given = part.model_dump(exclude={"name", "weight"}, exclude_none=True)
+        deployment = self._configured(entry.model_copy(update=given), f"{entry.name}, {part.label}")
+        return replace(deployment, label=part.label, weight=part.weight)
+
+    def _configured(self, entry: ModelSettings, called: str) -> Deployment:
+        """`called`: what the log is to call it."""
+        assert entry.model is not None  # noqa: S101 - settings: an entry has a model, or deployments that have
         if entry.model == _ECHO:
             return self._deployment(entry, Via.ECHO, _ECHO, _ECHO, None)
         provider, model = self._split(entry.model)
@@ -100,7 +146,7 @@ class Models:
         facts = self._catalog.find(provider, model)
         deployment = self._deployment(entry, self._via(entry, provider), provider, model, facts)
         if deployment.window_assumed:
-            self._unknown_windows.append(entry.name)
+            self._unknown_windows.append(called)
         return deployment
 
     def _via(self, entry: ModelSettings, provider: str) -> Via:
@@ -188,7 +234,7 @@ class Models:
         return None if self._first(names) or entry.api_key else names[0]
 
     def _not_found(self, name: str) -> NotFound:
-        known = ", ".join(self._entries) or "none"
+        known = ", ".join(self._names) or "none"
         star = ', and any "provider/model" whose provider\'s key is in the environment' if self._star else ""
         return NotFound(
             f"The model {name[:64]!r} does not exist. Models here: {known}{star}.",

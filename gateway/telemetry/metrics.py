@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.domain import LedgerEntry
+from gateway.domain import Deployment, LedgerEntry
 from gateway.telemetry.by_user import UserMetrics
 from gateway.telemetry.gauges import Figures, Gauges
 from gateway.telemetry.observing import observe
@@ -69,10 +69,24 @@ class Metrics:
         self._take_turns = take_turns
         self._turns: list[NotedTurn] = []
         self._requests: list[_Request] = []
+        self._retries: list[tuple[str, str, str]] = []
+        self._cooldowns: list[tuple[str, str, str]] = []
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
         self._make_request_metrics()
         self._make_turn_metrics()
+        self._retries_total = self._counter(
+            "gateway_provider_retries",
+            "Attempts at a provider that failed and were followed by another.",
+            *_TURN,
+            "reason",
+        )
+        self._cooldowns_total = self._counter(
+            "gateway_deployment_cooldowns",
+            "Deployments that failed so often that they were left alone.",
+            *_TURN,
+            "deployment",
+        )
 
     def _make_request_metrics(self) -> None:
         self._in_flight = Gauge(
@@ -150,6 +164,16 @@ class Metrics:
         """A call that a limit refused: its name, as in the settings, and whose it is, `key` or `user`."""
         self._limited.labels(limit, of).inc()
 
+    def retry(self, model: str, provider: str, reason: str) -> None:
+        """An attempt at a turn's call that failed and is not in the ledger. `reason` is one of few words."""
+        self._retries.append((model, provider, reason))
+        self._add_up_soon()
+
+    def cooldown(self, deployment: Deployment) -> None:
+        """A deployment that was well, and is now left alone for a while."""
+        self._cooldowns.append((deployment.name, deployment.provider, deployment.label or ""))
+        self._add_up_soon()
+
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def exposition(self) -> bytes:
@@ -184,12 +208,19 @@ class Metrics:
         self._add_requests(requests)
         self._add_turns([entry for entry, _, _ in turns])
         self._add_steps([steps for _, steps, _ in turns])
+        self._add_attempts()
         if self._users is not None:
             self._users.add(turns)
         if self._take_turns is not None and turns:
             self._take_turns(turns)
         if self._gauges.update():
             self._add_up_soon()
+
+    def _add_attempts(self) -> None:
+        for counter, noted in ((self._retries_total, self._retries), (self._cooldowns_total, self._cooldowns)):
+            for labels in noted:
+                counter.labels(*labels).inc()
+            noted.clear()
 
     def _add_up_soon(self) -> None:
         if self._timer is None:

@@ -62,9 +62,13 @@ async def call_streamed(
     headers: Mapping[str, str],
     include_usage: bool,
 ) -> Outcome:
-    """One reply in events, passed on as they come. `headers` are the gateway's own, sent with the provider's."""
+    """One reply in events, passed on as they come. `headers` are the gateway's own, sent with the provider's.
+
+    The head goes with the first event, so that a provider which fails before it has said anything can be told by a
+    status, or be tried again.
+    """
     model, total = call.deployment.name, call.deployment.timeouts.total
-    relay = Relay(client, include_usage=include_usage)
+    relay = Relay(client, headers, include_usage=include_usage)
     began = time.perf_counter()
     error: GatewayError = ProviderBroken(f"The provider of {model!r} ended its stream before its reply was done.")
     try:
@@ -72,8 +76,6 @@ async def call_streamed(
         async with flight.waiting(), asyncio.timeout(total):
             stream = await provider.stream(call)
             try:
-                await client.start({**stream.headers, **headers})
-                relay.started = True
                 await relay.run(stream)
             finally:
                 await stream.aclose()
@@ -87,10 +89,11 @@ async def call_streamed(
 class Relay:
     """Passes a stream's events on and folds them into the reply that will be stored."""
 
-    def __init__(self, client: Client, *, include_usage: bool) -> None:
+    def __init__(self, client: Client, headers: Mapping[str, str], *, include_usage: bool) -> None:
         self.fold = Fold()
         self.started = False
         self._client = client
+        self._headers = headers
         self._include_usage = include_usage
         self._tidy = Tidy()
         self._first: float | None = None
@@ -98,6 +101,9 @@ class Relay:
     async def run(self, stream: ProviderStream) -> None:
         async for runs in stream:
             if data := b"".join([self._take(run) for run in runs]):
+                if not self.started:
+                    await self._client.start({**stream.headers, **self._headers})
+                    self.started = True
                 await self._client.send(data)
 
     def outcome(self, error: GatewayError | None, began: float) -> Outcome:

@@ -57,7 +57,7 @@ class Closer:
         if outcome.usage is not None:
             if turn.prompt_estimate is not None and not turn.deployment.exact:
                 self._calibration.learn(
-                    turn.deployment.name, estimated=turn.prompt_estimate, reported=outcome.usage.prompt_tokens
+                    turn.deployment.id, estimated=turn.prompt_estimate, reported=outcome.usage.prompt_tokens
                 )
             return outcome.usage
         if outcome.message is None:
@@ -134,7 +134,7 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
         user_id=turn.inbound.caller.user_id,
         key_id=turn.inbound.caller.key_id,
         session_id=None if history is None else history.session.id,
-        model=turn.request.model or deployment.name,
+        model=turn.model,
         provider=deployment.provider,
         provider_model=deployment.model,
         stream=turn.request.stream,
@@ -147,10 +147,11 @@ def _entry(turn: Turn, outcome: Outcome, usage: Usage) -> LedgerEntry:
         error_code=None if error is None else _storable(error.code),
         latency_ms=outcome.provider_ms,
         ttft_ms=outcome.ttft_ms,
-        overhead_ms=overhead_ms(turn, outcome),
+        overhead_ms=overhead_ms(turn, outcome.provider_ms + outcome.lost_ms),
         history_messages=0 if history is None else history.messages,
         history_tokens=0 if history is None else history.tokens,
         history_trimmed=0 if history is None else history.trimmed,
+        deployment=deployment.label if turn.stood_in is None else deployment.id,
     )
 
 
@@ -159,7 +160,6 @@ def _storable(word: str | None) -> str | None:
     return None if word is None else word.encode(errors="replace").decode().replace("\0", "?")[:256]
 
 
-def overhead_ms(turn: Turn, outcome: Outcome | None = None) -> float:
-    """The gateway's own time since the request arrived: all of it, less the provider's."""
-    spent = (time.perf_counter() - turn.inbound.steps.started) * 1000
-    return spent if outcome is None else spent - outcome.provider_ms
+def overhead_ms(turn: Turn, elsewhere_ms: float) -> float:
+    """The gateway's own time since the request arrived: all of it, less what providers have taken."""
+    return (time.perf_counter() - turn.inbound.steps.started) * 1000 - elsewhere_ms

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -14,10 +15,11 @@ from gateway.errors import (
     session_not_found,
 )
 from gateway.history.exchanges import Remembered, remember
-from gateway.history.window import Window, fit
+from gateway.history.window import fit
 from gateway.ids import new_turn_id
 from gateway.ports import Locked, OpenedTurn, ProviderCall, Store, TurnOpening
 from gateway.providers.models import Models
+from gateway.providers.routing import Router
 from gateway.settings import SessionSettings
 from gateway.tokens.calibration import Calibration
 from gateway.turns.cache import CachedWindow, WindowCache, merge, read_anew
@@ -33,6 +35,7 @@ class Opener:
         *,
         store: Store,
         models: Models,
+        router: Router,
         estimator: Estimator,
         calibration: Calibration,
         cache: WindowCache,
@@ -40,6 +43,7 @@ class Opener:
     ) -> None:
         self._store = store
         self._models = models
+        self._router = router
         self._estimator = estimator
         self._calibration = calibration
         self._cache = cache
@@ -51,20 +55,56 @@ class Opener:
         `claim`: None for a stateless call. Raises GatewayError; no message is stored then.
         """
         request = inbound.request
-        deployment = self._resolve(inbound, request.model) if request.model is not None else None
+        model = self._resolve(inbound, request.model) if request.model is not None else None
         if claim is None:
-            assert deployment is not None  # noqa: S101 - parse_chat: a stateless request names its model
-            return _turn(inbound, deployment, _sent_alone(request))
+            assert model is not None  # noqa: S101 - parse_chat: a stateless request names its model
+            return _turn(inbound, model.name, self._best(request, model), _sent_alone(request))
         opened = await self._open_session(inbound, claim)
         if opened is None:
             return None
         inbound.steps.open = time.perf_counter()
         session, known = opened
-        if deployment is None:
-            deployment = self._resolve(inbound, _session_model(session))
-        known = await self._counted_alike(known.renewed(time.time()), deployment.encoding)
-        history, window, estimate = await self._window(request, session, known, deployment)
-        return _turn(inbound, deployment, window.messages, history, estimate)
+        if model is None:
+            model = self._resolve(inbound, _session_model(session))
+        known = known.renewed(time.time())
+        candidates = self._router.candidates(model.name, session.id)
+        if not candidates:
+            return await self._turn_in(session, known, inbound, model.name, model)
+        return await self._turn_at_best(session, known, inbound, model.name, candidates)
+
+    async def redirect(self, turn: Turn, deployment: Deployment) -> Turn:
+        """The same turn at another deployment, its window built anew. Raises InvalidRequest if that would refuse it."""
+        turn.request.check_params(deployment.allow_params)
+        history = turn.history
+        if history is None:
+            other = _turn(turn.inbound, turn.model, deployment, turn.call.messages)
+        else:
+            other = await self._turn_in(history.session, history.known, turn.inbound, turn.model, deployment)
+        return replace(other, id=turn.id, created_at=turn.created_at)
+
+    def _best(self, request: ChatRequest, model: Deployment) -> Deployment:
+        """What is to serve a stateless call."""
+        candidates = self._router.candidates(model.name, None)
+        return next((each for each in candidates if not request.unlisted - each.allow_params), model)
+
+    async def _turn_at_best(
+        self, session: Session, known: CachedWindow, inbound: Inbound, model: str, candidates: Sequence[Deployment]
+    ) -> Turn:
+        """The turn at the first candidate that takes the request.
+
+        Other models stand in for one that fails, but not for one that refuses. Raises ContextLengthExceeded.
+        """
+        refusal: ContextLengthExceeded | None = None
+        for deployment in candidates:
+            is_own = deployment.name == model
+            if not is_own and (refusal is not None or inbound.request.unlisted - deployment.allow_params):
+                continue
+            try:
+                return await self._turn_in(session, known, inbound, model, deployment)
+            except ContextLengthExceeded as exc:
+                refusal = exc if is_own else refusal
+        assert refusal is not None  # noqa: S101 - the model's own are among the candidates
+        raise refusal
 
     def _resolve(self, inbound: Inbound, name: str) -> Deployment:
         allowed = inbound.caller.allowed_models
@@ -138,10 +178,11 @@ class Opener:
 
     # ── the window ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _window(
-        self, request: ChatRequest, session: Session, known: CachedWindow, deployment: Deployment
-    ) -> tuple[History, Window, int]:
-        encoding = deployment.encoding
+    async def _turn_in(
+        self, session: Session, known: CachedWindow, inbound: Inbound, model: str, deployment: Deployment
+    ) -> Turn:
+        request, encoding = inbound.request, deployment.encoding
+        known = await self._counted_alike(known, encoding)
         instructions = [message.body for message in request.instructions] or session.instructions
         new_tokens = await self._estimator.messages(request.messages, encoding)
         fixed = (
@@ -166,7 +207,7 @@ class Opener:
             trimmed=max(0, injectable - window.history_messages),
             new_tokens=new_tokens,
         )
-        return history, window, fixed + window.history_tokens
+        return _turn(inbound, model, deployment, window.messages, history, fixed + window.history_tokens)
 
     def _budget(self, request: ChatRequest, deployment: Deployment, fixed: int) -> int:
         """Tokens that history may take: context window - reply reserve - safety margin - all that must be sent.
@@ -176,7 +217,7 @@ class Opener:
         """
         reserve = request.max_reply_tokens or deployment.reply_reserve
         space = deployment.context_window - reserve - self._settings.safety_margin
-        ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.name)
+        ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.id)
         budget = int(space / ratio) - fixed
         if budget < 0 and not deployment.window_assumed:
             raise ContextLengthExceeded(
@@ -204,6 +245,7 @@ class Opener:
 
 def _turn(
     inbound: Inbound,
+    model: str,
     deployment: Deployment,
     messages: Sequence[bytes],
     history: History | None = None,
@@ -212,6 +254,7 @@ def _turn(
     return Turn(
         id=new_turn_id(),
         inbound=inbound,
+        model=model,
         deployment=deployment,
         call=ProviderCall(deployment, messages, inbound.request.params, inbound.request_id),
         created_at=datetime.now(UTC),

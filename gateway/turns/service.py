@@ -5,6 +5,7 @@
     open      resolve the model, open the turn in the store, build the window     turns/opening.py
     reserve   take what it may use from these limits                          turns/reserving.py
     call      call the provider, relay its reply                                  turns/calling.py
+              where that fails before a reply has begun, call again or another    turns/attempts.py
     close     store the messages and the ledger row, let the hold go              turns/closing.py
     settle    give back what it did not use
     finish    only then the last byte
@@ -16,12 +17,14 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from gateway.auth.limiting.grant import Grant, grant_for
 from gateway.auth.limiting.limiter import Limiter
 from gateway.domain import LedgerEntry, Via
 from gateway.errors import GatewayError
 from gateway.ports import Provider
+from gateway.turns.attempts import Attempts
 from gateway.turns.calling import Client, call_streamed, call_whole
 from gateway.turns.claims import Claim, Claims
 from gateway.turns.closing import Closer, overhead_ms
@@ -59,6 +62,7 @@ class TurnService:
         limiter: Limiter,
         opener: Opener,
         reserver: Reserver,
+        attempts: Attempts,
         closer: Closer,
         claims: Claims,
         flights: Flights,
@@ -67,6 +71,7 @@ class TurnService:
         self._limiter = limiter
         self._opener = opener
         self._reserver = reserver
+        self._attempts = attempts
         self._closer = closer
         self._claims = claims
         self._flights = flights
@@ -118,8 +123,11 @@ class TurnService:
         if grant is not None:
             report.turn = turn = await self._reserver.reserve(turn, grant)
         steps.window = perf_counter()
-        report.outcome = outcome = await self._call(flight, turn, client, grant)
+        turn, outcome = await self._attempts.make(
+            flight, turn, lambda turn, lost_ms: self._call(flight, turn, client, grant, lost_ms)
+        )
         steps.provider = perf_counter()
+        report.turn, report.outcome = turn, outcome
         report.error = outcome.error
         try:
             report.entry = await self._closer.close(turn, outcome, claim)
@@ -131,7 +139,8 @@ class TurnService:
             return _refused(outcome, report.error)
         if outcome.body is None:
             return TurnReply(sse.event(sse.DONE), {})
-        return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, grant, outcome)})
+        elsewhere_ms = outcome.provider_ms + outcome.lost_ms
+        return TurnReply(outcome.body, {**outcome.headers, **_headers(turn, grant, elsewhere_ms)})
 
     async def _open(self, inbound: Inbound, claim: Claim | None) -> Turn:
         while (turn := await self._opener.open(inbound, claim)) is None:
@@ -140,7 +149,9 @@ class TurnService:
             inbound.steps.end_claim(waited=True)
         return turn
 
-    def _call(self, flight: Flight[Any], turn: Turn, client: Client, grant: Grant | None) -> Awaitable[Outcome]:
+    def _call(
+        self, flight: Flight[Any], turn: Turn, client: Client, grant: Grant | None, lost_ms: float
+    ) -> Awaitable[Outcome]:
         provider = self._providers[turn.deployment.via]
         if not turn.request.stream:
             return call_whole(provider, turn.call, flight)
@@ -149,7 +160,7 @@ class TurnService:
             turn.call,
             flight,
             client,
-            headers=_headers(turn, grant),
+            headers=_headers(turn, grant, lost_ms),
             include_usage=turn.request.include_usage,
         )
 
@@ -161,10 +172,12 @@ def _refused(outcome: Outcome, error: GatewayError) -> TurnReply:
     return TurnReply(sse.event(dump(error.body())), {})
 
 
-def _headers(turn: Turn, grant: Grant | None, outcome: Outcome | None = None) -> dict[str, str]:
-    headers = {"x-gateway-overhead-ms": f"{overhead_ms(turn, outcome):.2f}"}
+def _headers(turn: Turn, grant: Grant | None, elsewhere_ms: float) -> dict[str, str]:
+    headers = {"x-gateway-overhead-ms": f"{overhead_ms(turn, elsewhere_ms):.2f}"}
     if grant is not None:
         headers.update(grant.headers)
+    if turn.stood_in is not None:
+        headers["x-gateway-model"] = quote(turn.stood_in, safe="/:@+ ")
     if (history := turn.history) is not None:
         headers["x-session-id"] = history.session.id
         headers["x-history-messages"] = str(history.messages)

@@ -45,7 +45,10 @@ class Turn:
 
     id: str
     inbound: Inbound
+    model: str
+    """What was asked for, by the request or else by its session."""
     deployment: Deployment
+    """What is to serve it; of another model where that stands in."""
     call: ProviderCall
     created_at: datetime
     history: History | None
@@ -57,6 +60,11 @@ class Turn:
     def request(self) -> ChatRequest:
         return self.inbound.request
 
+    @property
+    def stood_in(self) -> str | None:
+        """The model that serves in place of the one that was asked for; None if it is that one."""
+        return None if self.deployment.name == self.model else self.deployment.name
+
 
 @value
 class Outcome:
@@ -64,6 +72,9 @@ class Outcome:
 
     status: Status
     provider_ms: float
+    """Of this call alone."""
+    lost_ms: float = 0.0
+    """What other attempts at the same turn took, and the pauses between them."""
     message: Mapping[str, Any] | None = None
     finish_reason: str | None = None
     usage: Usage | None = None

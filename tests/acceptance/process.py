@@ -47,7 +47,8 @@ class GatewayProcess:
         self._environ = {"PATH": os.environ["PATH"], "HOME": str(directory), **(environ or {})}
         server = {"port": self.port, **settings.get("server", {})}
         storage = {"timeout": 15, **settings.get("storage", {})}  # many tests at once: a database may take its time
-        config = {**settings, "server": server, "storage": storage}
+        routing = settings.get("routing", {"retries": 0})  # what a stub is told to do once, a client sees
+        config = {**settings, "server": server, "storage": storage, "routing": routing}
         (directory / "gateway.yaml").write_text(yaml.safe_dump(config))
 
     @property

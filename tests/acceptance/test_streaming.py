@@ -262,14 +262,15 @@ def test_an_error_before_the_stream_is_a_status(stub: OpenAIStub, person: Person
     assert sent(stub)[1] == [user("Now?")]
 
 
-def test_a_stream_that_ends_before_it_began_leaves_nothing(stub: OpenAIStub, person: Person) -> None:
+def test_a_stream_that_ends_before_it_began_is_a_status_and_leaves_nothing(stub: OpenAIStub, person: Person) -> None:
     session = person.new_session()
     stub.reply_with(Events([], ending="eof"))
 
-    (last,) = payloads(person.stream_bytes(session, "Talk."))
+    with pytest.raises(openai.InternalServerError) as broken:
+        person.stream(session, "Talk.")
     person.say(session, "Now?")
 
-    assert last["error"]["code"] == "provider_unavailable"
+    assert (broken.value.status_code, broken.value.code) == (502, "provider_unavailable")
     assert person.statuses(session)[0] == ("user", "failed")
     assert sent(stub)[1] == [user("Now?")]
 

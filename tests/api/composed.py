@@ -94,10 +94,10 @@ class Composed:
 
 
 def settings_for(stub: OpenAIStub) -> Json:
-    """`fast` and `slow` are the stub's, `echo` is the gateway's own."""
+    """`fast` and `slow` are the stub's, `echo` is the gateway's own. What the stub is told to do is done once."""
     upstream = {"model": "openai/gpt-4o-mini", "api_base": stub.base_url, "api_key": "sk-provider-secret"}
     models = [{"name": "fast", **upstream}, {"name": "slow", **upstream}, {"name": "echo", "model": "echo"}]
-    return {"models": models}
+    return {"models": models, "routing": {"retries": 0}}
 
 
 @asynccontextmanager

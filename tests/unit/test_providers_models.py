@@ -234,3 +234,76 @@ def test_names_from_clients_do_not_pile_up(starred: Models) -> None:
     again = starred.resolve("openai/m0")
     assert again == first
     assert again is not first, "it was forgotten in between"
+
+
+# ── several deployments, and models that stand in ────────────────────────────────────────────────────────────────
+
+HERE, THERE = "http://here.test:8080/v1", "http://user:word@there.test/v1"
+
+
+def test_deployments_have_what_is_theirs_and_inherit_the_rest() -> None:
+    entry = {
+        "name": "fast",
+        "context_window": 5000,
+        "allow_params": ["x"],
+        "deployments": [
+            {"model": "openai/m", "api_base": HERE, "api_key": "sk-1", "weight": 2},
+            {"model": "anthropic/claude-sonnet-4-5", "context_window": 9000, "input_cost_per_token": 0.5, "name": "c"},
+        ],
+    }
+    found = models(entry)
+    [(first, second)] = found.routes["fast"].models
+    assert found.resolve("fast") is first
+    assert (first.name, first.label, first.id, first.weight) == (
+        "fast",
+        "openai/m@here.test:8080",
+        f"fast/{first.label}",
+        2,
+    )
+    assert (first.api_base, first.api_key, first.via, first.context_window) == (HERE, "sk-1", Via.DIRECT, 5000)
+    assert (second.name, second.label, second.via, second.context_window) == ("fast", "c", Via.LITELLM, 9000)
+    assert second.prices is not None
+    assert second.prices.input == 0.5
+    assert first.allow_params == second.allow_params == {"x"}
+    assert found.needs_litellm
+
+
+def test_a_deployment_is_called_by_its_model_and_host_without_its_credential() -> None:
+    labels = [{"model": "openai/m", "api_base": THERE}, {"model": "openai/m"}]
+    [deployments] = models({"name": "fast", "deployments": labels}).routes["fast"].models
+    assert [each.label for each in deployments] == ["openai/m@there.test", "openai/m"]
+
+
+def test_models_that_stand_in_follow_with_all_their_deployments() -> None:
+    found = models(
+        {"name": "fast", "model": "openai/gpt-4o", "fallbacks": ["several", "groq/m"]},
+        {"name": "several", "deployments": [{"model": "openai/a"}, {"model": "openai/b"}], "fallbacks": ["fast"]},
+        {"name": "alone", "model": "echo"},
+        {"name": "*", "model": "*"},
+    )
+    assert [[each.id for each in stage] for stage in found.routes["fast"].models] == [
+        ["fast"],
+        ["several/openai/a", "several/openai/b"],
+        ["groq/m"],
+    ]
+    assert found.routes.keys() == {"fast", "several"}
+
+
+def test_everything_that_is_wrong_with_them_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        models(
+            {"name": "fast", "deployments": [{"model": "nobody/x", "name": "a"}, {"model": "openai/m"}]},
+            {"name": "other", "model": "nobody/y", "fallbacks": ["fast", "nowhere", "mistral/m"]},
+            {"name": "*", "model": "*"},
+        )
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.partition(": ")[0] for line in lines] == [
+        "  model 'fast', deployment 'a'",
+        "  model 'other'",
+        "  model 'other'",
+        "  model 'other'",
+    ]
+    assert [name for name in ("nowhere", "mistral/m") if any(f"the fallback {name!r}" in line for line in lines)] == [
+        "nowhere",
+        "mistral/m",  # its key is not in the environment
+    ]

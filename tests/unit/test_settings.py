@@ -170,6 +170,25 @@ def test_a_group_in_a_variable_that_is_not_json_is_a_mistake(monkeypatch: pytest
         ([{"name": "a", "model": "*"}], 'models.0: name "*" goes with model "*", and only with it'),
         ([{"model": "x"}], "models.0.name: Field required"),
         ([{"name": "a", "model": "x", "via": "air"}], "models.0.via: Input should be 'auto', 'litellm' or 'direct'"),
+        ([{"name": "a"}], "models.0: model is required, or else deployments"),
+        (
+            [{"name": "a", "model": "x", "deployments": [{"model": "x"}]}],
+            "models.0: model, api_base, api_key and via go into each of the deployments",
+        ),
+        (
+            [{"name": "a", "deployments": [{"model": "x"}, {"model": "x"}]}],
+            "models.0: several deployments are called x: give each a name of its own",
+        ),
+        (
+            [{"name": "a", "deployments": [{"model": "*"}]}],
+            'models.0.deployments.0.model: "*" cannot be one of several deployments',
+        ),
+        ([{"name": "a", "model": "x", "fallbacks": ["a"]}], "models.0: a cannot be a fallback of its own"),
+        ([{"name": "a", "model": "x", "fallbacks": ["b", "b"]}], "models.0: each fallback may be named once"),
+        (
+            [{"name": "*", "model": "*", "fallbacks": ["b"]}],
+            'models.0: "*" has no fallbacks: give them to a model with a name',
+        ),
     ],
 )
 def test_model_entries_that_cannot_be_meant_are_refused(models: list[object], mistake: str) -> None:

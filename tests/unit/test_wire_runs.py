@@ -148,7 +148,7 @@ class Chunks:
 
 async def relayed(chunks: Iterable[bytes], *, include_usage: bool) -> Relayed:
     client, stream = Client(), Chunks(chunks)
-    relay = Relay(client, include_usage=include_usage)
+    relay = Relay(client, {}, include_usage=include_usage)
     await relay.run(stream)
     fold, outcome = relay.fold, relay.outcome(None, 0.0)
     return Relayed(
