@@ -36,7 +36,7 @@ async function list(root, context, base, owner, owners) {
   const offset = Number(query.get("offset") ?? 0);
   const go = (changes) => (location.hash = link("sessions", { user: owner, ...filters, ...changes }));
   const paging = { limit: LIMIT, offset, include_archived: filters.archived ? "true" : "" };
-  const metadata = filters.key ? { [`metadata[${filters.key}]`]: filters.value || " " } : {};
+  const metadata = filters.key ? { [`metadata[${filters.key}]`]: filters.value } : {};
   const found = filters.q
     ? await get(`${base}/search`, { ...paging, q: filters.q }, signal)
     : await get(base, { ...paging, ...metadata }, signal);
