@@ -165,7 +165,7 @@ class Metrics:
         self._limited.labels(limit, of).inc()
 
     def retry(self, model: str, provider: str, reason: str) -> None:
-        """An attempt at a turn's call that failed and is not in the ledger. `reason` is one of few words."""
+        """An attempt at a turn's call that failed and was followed by another. `reason` is one of few words."""
         self._retries.append((model, provider, reason))
         self._add_up_soon()
 

@@ -48,7 +48,7 @@ class Attempts:
         self.router = router
         self.health = health
         self.settings = settings
-        self._metrics = metrics
+        self.metrics = metrics
 
     async def make(self, flight: Flight[Any], turn: Turn, call: Call) -> tuple[Turn, Outcome]:
         """The outcome, and the turn as it was when it came to that: perhaps at another deployment."""
@@ -66,11 +66,11 @@ class Attempts:
             self.health.answered(deployment)
         elif is_the_deployments(error) and self.health.failed(deployment, error):
             log.warning("deployment cools down", model=deployment.name, deployment=deployment.id, error=_reason(error))
-            self._metrics.cooldown(deployment)
+            self.metrics.cooldown(deployment)
         return outcome
 
     def tell(self, turn: Turn, error: GatewayError, attempt: int) -> None:
-        """That an attempt failed which will not be in the ledger."""
+        """That an attempt failed, of which the client may never hear."""
         log.warning(
             "provider attempt failed",
             request_id=turn.inbound.request_id,
@@ -81,7 +81,6 @@ class Attempts:
             error=error.code or error.type,
             attempt=attempt,
         )
-        self._metrics.retry(turn.model, turn.deployment.provider, _reason(error))
 
 
 class _Step(NamedTuple):
@@ -188,6 +187,7 @@ class _Recovery:
             return
         assert error is not None  # noqa: S101 - else there would be nothing to go on about
         self._attempts.tell(failed, error, self._made.total())
+        self._attempts.metrics.retry(turn.model, failed.deployment.provider, _reason(error))
         self._take_in(turn, await self._attempts.call(turn, self._call, self._waited_ms))
 
     def _result(self) -> tuple[Turn, Outcome]:
