@@ -176,9 +176,10 @@ async def test_a_pause_ends_with_the_server(one: OpenAIStub) -> None:
         ada, admin = await gateway.person(), await gateway.person("root", admin=True)
         session = await ada.new_session()
         asked = asyncio.create_task(ada.ask(session))
-        async with asyncio.timeout(5):  # the cool-down is counted as the pause begins
-            while "gateway_deployment_cooldowns_total{" not in (await admin.http.get("/metrics")).text:
-                pass
+        cooling = "gateway_deployment_cooldowns_total{"  # counted as the pause begins
+        async with asyncio.timeout(5):
+            while cooling not in (await admin.http.get("/metrics")).text:  # noqa: ASYNC110 - seen from outside
+                await asyncio.sleep(0.01)
         await gateway.app.cut_short()
         assert refusal(await asked, 503)["code"] == "shutting_down"
         [entry] = await gateway.ledger(ada)
