@@ -181,8 +181,8 @@ async def test_a_pause_ends_with_the_server(one: OpenAIStub) -> None:
             while cooling not in (await admin.http.get("/metrics")).text:  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.01)
         await gateway.app.cut_short()
+        [entry] = await gateway.ledger(ada)  # before the pause would have been over
         assert refusal(await asked, 503)["code"] == "shutting_down"
-        [entry] = await gateway.ledger(ada)
         assert (entry.status, entry.error_code) == (Status.FAILED, "shutting_down")
         assert [message["status"] for message in await ada.messages(session)] == ["failed"]
     assert len(one.requests) == 1
