@@ -41,6 +41,7 @@ from gateway.providers.health import Health
 from gateway.providers.litellm_adapter import LitellmProvider
 from gateway.providers.models import DEFAULT_CONTEXT_WINDOW, Models
 from gateway.providers.routing import Router
+from gateway.providers.transport import Transport
 from gateway.settings import Settings
 from gateway.storage.opening import configured_store
 from gateway.telemetry.metrics import Metrics
@@ -151,8 +152,9 @@ def create_app(
     store = store or configured_store(settings.storage)
     counter, flights = TokenCounter(), Flights()
     models = Models(settings, environ)
-    litellm = LitellmProvider()
-    providers = providers or _providers(settings, counter, litellm)
+    transport = Transport(max_connections=settings.providers.max_connections)
+    litellm = LitellmProvider(transport)
+    providers = providers or _providers(counter, transport, litellm)
     claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
     traces = open_traces(settings.telemetry)
     metrics = Metrics(user_labels=settings.metrics.user_labels, take_turns=None if traces is None else traces.take)
@@ -282,9 +284,9 @@ def _stack(
     return RequestLog(ErrorResponses(authentication), metrics)
 
 
-def _providers(settings: Settings, counter: TokenCounter, litellm: LitellmProvider) -> dict[Via, Provider]:
+def _providers(counter: TokenCounter, transport: Transport, litellm: LitellmProvider) -> dict[Via, Provider]:
     return {
-        Via.DIRECT: DirectProvider(max_connections=settings.providers.max_connections),
+        Via.DIRECT: DirectProvider(transport),
         Via.LITELLM: litellm,
         Via.ECHO: EchoProvider(lambda text: counter.text(text, "o200k_base")),
     }

@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -69,6 +69,24 @@ def target_of(url: str) -> Target:
     except ValueError as exc:
         raise Unreachable("no URL of a server") from exc
     return Target(route, path if route.is_tunnel else f"{parts.scheme}://{authority}{path}", authority)
+
+
+class Upstream(NamedTuple):
+    """Where calls of one kind go, and the lines of their head that are the same for every call."""
+
+    route: Route
+    head: bytes
+
+
+def upstream_of(url: str, headers: Mapping[str, str]) -> Upstream:
+    """For POSTs to the URL; raises Unreachable as `target_of` does, and for a line that cannot be sent."""
+    target = target_of(url)
+    lines = [f"host: {target.authority}", *(f"{name}: {value}" for name, value in headers.items())]
+    if target.route.authorization is not None and not target.route.is_tunnel:
+        lines.append(f"proxy-authorization: {target.route.authorization}")
+    if any(not line.isprintable() for line in lines):
+        raise Unreachable("a key or a URL that no header can carry")
+    return Upstream(target.route, "\r\n".join([f"POST {target.path} HTTP/1.1", *lines, ""]).encode())
 
 
 def basic(url: SplitResult) -> str | None:

@@ -5,7 +5,7 @@ Messages and replies pass through as the bytes that they came in: a message is n
 
 import asyncio
 from contextlib import closing, suppress
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -15,7 +15,7 @@ from gateway.domain import Deployment
 from gateway.errors import GatewayError
 from gateway.ports import ProviderCall, ProviderReply
 from gateway.providers.connection import Response
-from gateway.providers.dialing import Route, Unreachable, basic, target_of
+from gateway.providers.dialing import Upstream, basic, upstream_of
 from gateway.providers.direct_stream import DirectStream, failure
 from gateway.providers.failures import broken, error_from_answer, error_in_reply, passed_headers
 from gateway.providers.transport import Transport
@@ -27,18 +27,12 @@ _DRAIN_SECONDS = 1.0
 """How long a finished stream may take to end its body before its connection is given up."""
 
 
-class _Upstream(NamedTuple):
-    route: Route
-    head: bytes
-    """The lines of a request's head that are the same for every call."""
-
-
 class DirectProvider:
-    """`max_connections` bounds the open connections to all upstreams together; further calls wait for one."""
+    """`aclose` closes the transport, which others may be using too."""
 
-    def __init__(self, *, max_connections: int) -> None:
-        self._transport = Transport(max_connections=max_connections)
-        self._upstreams: dict[tuple[str, str | None], _Upstream] = {}
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._upstreams: dict[tuple[str, str | None], Upstream] = {}
         self._drains: set[asyncio.Task[None]] = set()
 
     async def complete(self, call: ProviderCall) -> ProviderReply:
@@ -89,7 +83,7 @@ class DirectProvider:
                 raise broken(deployment, f"answered with status {response.status}, which is no chat completion")
             raise error_from_answer(deployment, response.status, await response.read(), response.headers)
 
-    def _upstream(self, deployment: Deployment) -> _Upstream:
+    def _upstream(self, deployment: Deployment) -> Upstream:
         """Made by the first call to it: the environment's proxies are looked up no more than once."""
         key = (deployment.api_base or "", deployment.api_key)
         if key not in self._upstreams:
@@ -102,23 +96,14 @@ class DirectProvider:
         task.add_done_callback(self._drains.discard)
 
 
-def _upstream(api_base: str, api_key: str | None) -> _Upstream:
-    target = target_of(f"{api_base.rstrip('/')}/chat/completions")
-    headers = {
-        "host": target.authority,
-        "user-agent": _USER_AGENT,
-        "content-type": "application/json",
-        "accept-encoding": "identity",
-        "authorization": f"Bearer {api_key}" if api_key else basic(urlsplit(api_base)),
-        "proxy-authorization": None if target.route.is_tunnel else target.route.authorization,
-    }
-    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
-    if any(not line.isprintable() for line in lines):
-        raise Unreachable("a key or a URL that no header can carry")
-    return _Upstream(target.route, "\r\n".join([f"POST {target.path} HTTP/1.1", *lines, ""]).encode())
+def _upstream(api_base: str, api_key: str | None) -> Upstream:
+    headers = {"user-agent": _USER_AGENT, "content-type": "application/json", "accept-encoding": "identity"}
+    if authorization := f"Bearer {api_key}" if api_key else basic(urlsplit(api_base)):
+        headers["authorization"] = authorization
+    return upstream_of(f"{api_base.rstrip('/')}/chat/completions", headers)
 
 
-def _head(upstream: _Upstream, call: ProviderCall, body: bytes, *, stream: bool) -> bytes:
+def _head(upstream: Upstream, call: ProviderCall, body: bytes, *, stream: bool) -> bytes:
     accept = _ACCEPT_EVENTS if stream else _ACCEPT_JSON
     request_id = call.request_id.encode()
     return b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (upstream.head, accept, request_id, len(body))

@@ -32,6 +32,7 @@ from gateway.providers.litellm_stream import (
     read_wrapper,
     response_beneath,
 )
+from gateway.providers.transport import Transport
 
 if TYPE_CHECKING:
     import httpx
@@ -49,9 +50,14 @@ _SWITCH_SECONDS = 0.0005
 
 
 class LitellmProvider:
-    """One per process: litellm keeps its clients in a module, and `aclose` closes them all."""
+    """One per process: litellm keeps its clients in a module, and `aclose` closes them all, and the transport.
 
-    def __init__(self) -> None:
+    The transport is for calls that are made without `litellm.acompletion` (`litellm_whole`). With `wrapped` none is.
+    """
+
+    def __init__(self, transport: Transport, *, wrapped: bool = False) -> None:
+        self._transport = transport
+        self._wrapped = wrapped
         self._library: _Library | None = None
         self._importing = asyncio.Lock()
 
@@ -64,7 +70,10 @@ class LitellmProvider:
         given = library.arguments(call, stream=False)
         with library.translated(call.deployment):
             async with asyncio.timeout(call.deployment.timeouts.total):
-                response = await library.acompletion(given)
+                if not self._wrapped and library.whole.can_take(call, given):
+                    response = await library.whole.complete(call, given)
+                else:
+                    response = await library.acompletion(given)
         data = whole_reply(response.model_dump(warnings=False))
         return ProviderReply(body=orjson.dumps(data), data=data, headers=_headers(response))
 
@@ -95,6 +104,7 @@ class LitellmProvider:
         return stream
 
     async def aclose(self) -> None:
+        await self._transport.aclose()
         if self._library is not None:
             await self._library.aclose()
 
@@ -103,14 +113,14 @@ class LitellmProvider:
             return self._library
         async with self._importing:
             if self._library is None:
-                self._library = await asyncio.to_thread(_import)
+                self._library = await asyncio.to_thread(_import, self._transport)
             return self._library
 
 
 class _Library:
     """litellm, imported and calmed down, and what the adapter needs of the libraries that it brings."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport) -> None:
         os.environ.update(_ENVIRONMENT)
         import httpx  # noqa: PLC0415 - with litellm, which brings it
         import litellm  # noqa: PLC0415 - takes seconds: only when a model needs it
@@ -121,7 +131,11 @@ class _Library:
             vertex_and_google_ai_studio_gemini as gemini,
         )
 
-        from gateway.providers import litellm_failures, litellm_warming  # noqa: PLC0415 - import what litellm brings
+        from gateway.providers import (  # noqa: PLC0415 - import what litellm brings
+            litellm_failures,
+            litellm_warming,
+            litellm_whole,
+        )
 
         self.litellm: Any = litellm
         self.httpx = httpx
@@ -130,6 +144,7 @@ class _Library:
         self._unlogged = is_internal_call
         self._translate = litellm_failures.translate
         self._support = lru_cache(_MODELS_REMEMBERED)(self._find_support)
+        self.whole = litellm_whole.WholeReplies(litellm, self.acompletion, transport)
         calm(litellm)
         litellm_warming.warm(litellm, self.acompletion)
 
@@ -198,9 +213,9 @@ class _Library:
         )
 
 
-def _import() -> _Library:
+def _import(transport: Transport) -> _Library:
     with uncollected(), yielding():
-        return _Library()
+        return _Library(transport)
 
 
 @contextmanager

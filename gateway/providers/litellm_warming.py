@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
-_ANTHROPIC = {
+ANTHROPIC = {
     "id": "msg_0",
     "type": "message",
     "role": "assistant",
@@ -24,14 +24,14 @@ _ANTHROPIC = {
     "stop_sequence": None,
     "usage": {"input_tokens": 1, "output_tokens": 1},
 }
-_GEMINI = {
+GEMINI = {
     "candidates": [
         {"content": {"parts": [{"text": "Warm."}], "role": "model"}, "finishReason": "STOP", "index": 0},
     ],
     "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
     "modelVersion": "gemini-2.5-flash",
 }
-_REPLIES: dict[str, dict[str, Any]] = {"anthropic/claude-sonnet-4-5": _ANTHROPIC, "gemini/gemini-2.5-flash": _GEMINI}
+_REPLIES: dict[str, dict[str, Any]] = {"anthropic/claude-sonnet-4-5": ANTHROPIC, "gemini/gemini-2.5-flash": GEMINI}
 
 _NOWHERE = "http://127.0.0.1:9"
 """In case litellm did not use the transport that it is given."""

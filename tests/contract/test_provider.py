@@ -14,6 +14,7 @@ from gateway.errors import InvalidRequest, ProviderBroken, ProviderError, Provid
 from gateway.ports import Provider
 from gateway.providers.direct import DirectProvider
 from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import (
     KEY,
     call,
@@ -42,8 +43,8 @@ from tests.stubs.openai_wire import (
 )
 
 MAKERS: dict[Via, Callable[[], Provider]] = {
-    Via.DIRECT: lambda: DirectProvider(max_connections=10),
-    Via.LITELLM: LitellmProvider,
+    Via.DIRECT: lambda: DirectProvider(Transport(max_connections=10)),
+    Via.LITELLM: lambda: LitellmProvider(Transport(max_connections=10)),
 }
 IMPATIENT = Timeouts(connect=0.5, read=0.2, total=5)
 
@@ -485,7 +486,7 @@ async def test_closing_twice_is_harmless(provider: Provider, target: Deployment)
 
 async def test_several_choices_beneath_litellms_wrapper(stub: OpenAIStub) -> None:
     """litellm deviates: its wrapper, in use for all that OpenAI's SDK does not serve, mixes the choices of a stream."""
-    provider = LitellmProvider()
+    provider = LitellmProvider(Transport(max_connections=10))
     target = deployment(Via.LITELLM, stub.base_url, provider="groq", model="openai/gpt-oss-20b")
     stub.reply_with(Events(chunks("Hel", "lo.")), Events([Gate()]))
     assert text_of(await read(provider, call(target))) == "Hello."

@@ -8,6 +8,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway.domain import Deployment, Timeouts, Via
 from gateway.errors import InvalidRequest, ProviderBroken, ProviderError, ProviderTimeout
 from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import KEY, call, choices, deployment, finish_reasons, read, text_of, usage_of
 from tests.stubs.anthropic_wire import (
     AnthropicStub,
@@ -29,9 +30,9 @@ PRIVATE = ("provider_specific_fields", "citations")
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[LitellmProvider]:
-    made = LitellmProvider()
+@pytest.fixture(params=[False, True], ids=["unwrapped", "wrapped"])
+async def provider(request: pytest.FixtureRequest) -> AsyncIterator[LitellmProvider]:
+    made = LitellmProvider(Transport(max_connections=10), wrapped=request.param)
     yield made
     await made.aclose()
 

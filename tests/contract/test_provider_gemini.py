@@ -9,6 +9,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from gateway.domain import Deployment, Via
 from gateway.errors import ProviderBroken, ProviderError
 from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import KEY, call, choices, deployment, drain, finish_reasons, read, text_of, usage_of
 from tests.stubs.gemini_wire import GeminiStub, answer, error, function_call, text
 from tests.stubs.server import Events, Gate, Hang, Json
@@ -16,9 +17,9 @@ from tests.stubs.server import Events, Gate, Hang, Json
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
 
 
-@pytest.fixture
-async def provider() -> AsyncIterator[LitellmProvider]:
-    made = LitellmProvider()
+@pytest.fixture(params=[False, True], ids=["unwrapped", "wrapped"])
+async def provider(request: pytest.FixtureRequest) -> AsyncIterator[LitellmProvider]:
+    made = LitellmProvider(Transport(max_connections=10), wrapped=request.param)
     yield made
     await made.aclose()
 

@@ -8,13 +8,14 @@ import pytest
 from gateway.domain import Deployment, Via
 from gateway.errors import ProviderBroken
 from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import call, deployment, drain, finish_reasons, read, text_of, usage_of
 from tests.stubs.openai_wire import USAGE, Events, Gate, Hang, OpenAIStub, chunks
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[LitellmProvider]:
-    made = LitellmProvider()
+    made = LitellmProvider(Transport(max_connections=10))
     yield made
     await made.aclose()
 

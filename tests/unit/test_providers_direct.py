@@ -12,6 +12,7 @@ import pytest
 from gateway.domain import Deployment, Via
 from gateway.errors import ProviderBroken, ProviderError
 from gateway.providers.direct import DirectProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import KEY, call, deployment, drain, read, text_of
 from tests.stubs.openai_wire import (
     Events,
@@ -28,7 +29,7 @@ from tests.stubs.openai_wire import (
 
 @pytest.fixture
 async def provider() -> AsyncIterator[DirectProvider]:
-    made = DirectProvider(max_connections=10)
+    made = DirectProvider(Transport(max_connections=10))
     yield made
     await made.aclose()
 

@@ -15,10 +15,11 @@ import asyncio, json, sys
 from tiktoken.registry import ENCODINGS
 from gateway.domain import Via
 from gateway.providers.litellm_adapter import LitellmProvider
+from gateway.providers.transport import Transport
 from tests.contract.provider_calls import call, deployment
 
 async def main(provider, model, base_url):
-    adapter = LitellmProvider()
+    adapter = LitellmProvider(Transport(max_connections=10))
     await adapter.start()
     before = set(sys.modules)
     target = deployment(Via.LITELLM, base_url, provider=provider, model=model)
