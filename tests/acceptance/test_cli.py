@@ -75,11 +75,12 @@ def test_a_piped_list_is_whole(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stderr) == (0, "")
     heading, first, second = result.stdout.splitlines()
-    assert heading.split() == ["ID", "USER", "NAME", "SCOPES", "CREATED", "EXPIRES", "REVOKED"]
+    names = ["ID", "USER", "NAME", "STATUS", "SCOPES", "MODELS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"]
+    assert re.split(r" {2,}", heading.rstrip()) == names
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
     name = re.escape(LONG)
-    assert re.fullmatch(rf"key_\w{{10}}  u{{128}}  {name}  admin user  {time}  {time}  {time}", first)
-    assert re.fullmatch(rf"key_\w{{10}} +ada +- +user +{time} +- +-", second)
+    assert re.fullmatch(rf"key_\w{{10}}  u{{128}}  {name}  revoked  admin user  any +{time}  {time}  {time}  -", first.rstrip())
+    assert re.fullmatch(rf"key_\w{{10}} +ada +- +active +user +any +{time} +- +- +-", second.rstrip())
     assert first.index("admin user") == second.index("user") == heading.index("SCOPES")
     assert key not in result.stdout
 
