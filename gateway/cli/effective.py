@@ -12,7 +12,7 @@ from gateway.addresses import MASK, masked
 
 
 def without_secrets(settings: BaseModel) -> dict[str, Any]:
-    """The settings by their names in the file, in the order of settings.py. Loaded again, they are equal.
+    """The settings by their names in the file, in the order of settings/whole.py. Loaded again, they are equal.
 
     Unless there was a secret: MASK, which stands in its place, is refused.
     """

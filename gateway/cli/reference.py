@@ -9,7 +9,7 @@ from gateway.settings import Settings
 _HEAD = """\
 # Configuration
 
-<!-- Made by `gateway config reference`: to change it, change gateway/settings.py or gateway/cli/reference.py. -->
+<!-- Made by `gateway config reference`: to change it, change gateway/settings/ or gateway/cli/reference.py. -->
 
 The gateway reads one YAML file: the one given with `--config`, else the one that `$GATEWAY_CONFIG` names, else
 `gateway.yaml` in the working directory, if it is there. [`gateway.yaml`](../gateway.yaml) holds every setting at its
@@ -40,7 +40,7 @@ _HEADINGS = ("setting", "takes", "default", "what it is")
 
 
 def reference_markdown() -> str:
-    """Every setting, by section, in the order of settings.py."""
+    """Every setting, by section, in the order of settings/whole.py."""
     schema = Settings.model_json_schema()
     return "\n".join([_HEAD, *(_section(name, field, schema["$defs"]) for name, field in schema["properties"].items())])
 

@@ -1,4 +1,4 @@
-"""docs/configuration.md says what settings.py says, of every setting."""
+"""docs/configuration.md says what gateway/settings says, of every setting."""
 
 from collections.abc import Iterator
 from pathlib import Path
