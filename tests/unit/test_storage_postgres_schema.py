@@ -19,6 +19,13 @@ from gateway.storage.revisions import ddl, known_revisions
 from tests.postgresql import PostgreSQL, execute, run
 from tests.unit.older_gateway import check_older_writes, older_schema, older_writes
 
+WAITING = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+        WHERE NOT granted AND datname = current_database()
+    )
+"""
+
 
 @pytest.fixture
 def url(postgresql: PostgreSQL) -> Iterator[str]:
@@ -101,6 +108,25 @@ async def test_what_a_gateway_of_the_revision_before_writes_is_read_whenever_it_
     for name in ("before", "after"):
         await check_older_writes(store, name)
     await store.aclose()
+
+
+@pytest.mark.parametrize("first", ["turns", "api_keys"])  # closing a turn, and looking up a key, go on to users
+async def test_statements_of_a_gateway_that_serves_and_an_upgrade_never_wait_for_each_other(
+    url: str, first: str
+) -> None:
+    execute(url, older_schema("postgresql"))
+    serving = await asyncpg.connect(url)
+    try:
+        async with serving.transaction():
+            await serving.execute(f"LOCK TABLE {first} IN ROW EXCLUSIVE MODE")
+            upgrading = asyncio.create_task(start(url))
+            async with asyncio.timeout(60):
+                while not await serving.fetchval(WAITING):  # noqa: ASYNC110 - it is the server that knows
+                    await asyncio.sleep(0.01)
+            await serving.execute("LOCK TABLE users IN ACCESS SHARE MODE NOWAIT")
+        await upgrading
+    finally:
+        await serving.close()
 
 
 async def test_tables_of_somebody_elses_are_left_alone_and_told_of(url: str) -> None:
