@@ -348,12 +348,20 @@ class Store(Protocol):
         """Newest first."""
 
     async def usage(
-        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+        self,
+        group_by: GroupBy,
+        *,
+        since: datetime,
+        until: datetime,
+        user_id: str | None = None,
+        limit: int,
+        is_urgent: bool = False,
     ) -> Sequence[UsageRow]:
         """What the turns from `since` up to, not including, `until` came to: of one user, or of everyone.
 
         Days and hours are in their order, other groups by cost, then tokens, the largest first. May take long, and
-        holds up no turn. Raises errors.InvalidRequest (`too_many_rows`) if there are more than `limit`.
+        holds up no turn; reports may wait for each other, but one that `is_urgent`, because a call waits for it, waits
+        for none of them. Raises errors.InvalidRequest (`too_many_rows`) if there are more than `limit`.
         """
 
     async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:

@@ -216,6 +216,20 @@ async def test_a_quota_that_cannot_be_read_from_the_ledger_is_not_taken_for_unus
             await limited.reserve(1, 0.0, NOON)
 
 
+async def test_a_call_whose_quota_is_read_from_the_ledger_waits_for_no_report() -> None:
+    class Reporting(InMemoryStore):
+        async def usage(self, *asked: Any, is_urgent: bool = False, **more: Any) -> Sequence[UsageRow]:
+            if not is_urgent:
+                raise StorageUnavailable  # as after a long wait
+            return await super().usage(*asked, is_urgent=is_urgent, **more)
+
+    store = Reporting()
+    await store.start()
+    limiter = Limiter(Counters(), store, key=Limits(tokens_per_day=100))
+    async with grant(limiter, caller()) as limited:
+        await limited.reserve(1, 0.0, NOON)
+
+
 async def test_refusals_are_told_by_the_name_of_the_limit_and_whose_it_is() -> None:
     told: list[tuple[str, str]] = []
 

@@ -316,6 +316,12 @@ async def test_reports_of_usage_leave_a_connection_to_the_turns(url: str) -> Non
         assert await asyncio.gather(*reports) == [[], NO_ACTIVITY, Page([], has_more=False)]
 
 
+async def test_an_urgent_sum_waits_for_no_report(url: str) -> None:
+    async with running(PostgresStore(url)) as store, store._accounting, asyncio.timeout(30):
+        found = await store.usage(GroupBy.KEY, since=at(0), until=at(1), user_id=ALICE.id, limit=1, is_urgent=True)
+    assert found == []
+
+
 async def test_two_indexers_at_once_are_harmless(url: str, session: Session) -> None:
     async with running(PostgresStore(url)) as store, running(PostgresStore(url)) as other:
         for _ in range(10):

@@ -28,9 +28,10 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 def lanes(store: SqliteStore) -> tuple[Lane, list[Lane]]:
     """The writer, and all that read."""
-    searcher = store._lanes._searcher
+    searcher, reporter = store._lanes._searcher, store._lanes._reporter
     assert searcher is not None
-    return store._lanes.writer, [*store._lanes.readers, searcher]
+    assert reporter is not None
+    return store._lanes.writer, [*store._lanes.readers, searcher, reporter]
 
 
 async def plan(store: SqliteStore, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain import Session, Status
+from gateway.domain import GroupBy, Session, Status
 from gateway.errors import StorageUnavailable
 from gateway.ports import ClosedTurn, Hold, Locked, TurnOpening
 from gateway.storage.errors import ConstraintViolated
@@ -265,6 +265,19 @@ async def test_a_store_that_was_not_started_is_unavailable(path: Path) -> None:
     with pytest.raises(StorageUnavailable):
         await store.add_key(make_key())
     await store.aclose()
+
+
+async def test_no_search_and_no_urgent_sum_waits_for_a_report(store: SqliteStore) -> None:
+    end = threading.Event()
+    report = asyncio.create_task(store._lanes.report(lambda _: end.wait(60)))
+    try:
+        async with asyncio.timeout(30):
+            await store.search(ALICE.id, "word", limit=1, offset=0)
+            await store.usage(GroupBy.KEY, since=at(0), until=at(1), user_id=ALICE.id, limit=1, is_urgent=True)
+        assert not report.done()
+    finally:
+        end.set()
+        await report
 
 
 async def test_long_messages_are_indexed_a_few_at_a_time(path: Path) -> None:

@@ -154,7 +154,7 @@ class Limiter:
         """What the ledger says of a quota: nothing else outlives this process, and Redis need not either."""
         _, since, until = period(at, limit.per)
         rows: Sequence[UsageRow] = await self._store.usage(
-            GroupBy.KEY, since=since, until=until, user_id=caller.user_id, limit=MAX_USAGE_ROWS
+            GroupBy.KEY, since=since, until=until, user_id=caller.user_id, limit=MAX_USAGE_ROWS, is_urgent=True
         )
         sums = [row.sums for row in rows if limit.of == "user" or row.group == limit.owner]
         if limit.unit is Unit.DOLLARS:

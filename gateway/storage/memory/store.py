@@ -377,8 +377,16 @@ class InMemoryStore:
         return page(found[offset : offset + limit + 1], limit)
 
     async def usage(
-        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+        self,
+        group_by: GroupBy,
+        *,
+        since: datetime,
+        until: datetime,
+        user_id: str | None = None,
+        limit: int,
+        is_urgent: bool = False,
     ) -> Sequence[UsageRow]:
+        del is_urgent  # nothing here waits
         return usage(self._opened(), group_by, since=since, until=until, user_id=user_id, limit=limit)
 
     async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:

@@ -318,11 +318,19 @@ class PostgresStore:
         return await self._read(lambda link: turns.list_ledger(link, user_id, limit=limit, offset=offset))
 
     async def usage(
-        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+        self,
+        group_by: GroupBy,
+        *,
+        since: datetime,
+        until: datetime,
+        user_id: str | None = None,
+        limit: int,
+        is_urgent: bool = False,
     ) -> Sequence[UsageRow]:
         if not is_storable(user_id):
             return ()
-        return await self._account(
+        run = self._read_long if is_urgent else self._account
+        return await run(
             lambda link: turns.usage(link, group_by, since=since, until=until, user_id=user_id, limit=limit)
         )
 
@@ -357,7 +365,10 @@ class PostgresStore:
     async def _account(self, work: Callable[[Link], Awaitable[T]]) -> T:
         """One at a time: whoever asks for many must not take all connections from the turns."""
         async with self._accounting:
-            return await self._pool.run(work, patience=max(_USAGE_SECONDS, self._timeout))
+            return await self._read_long(work)
+
+    async def _read_long(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        return await self._pool.run(work, patience=max(_USAGE_SECONDS, self._timeout))
 
     async def _write(self, work: Callable[[Link], Awaitable[T]]) -> T:
         return await self._pool.run(work, patience=max(_WRITE_SECONDS, self._timeout))

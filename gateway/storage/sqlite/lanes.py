@@ -37,6 +37,7 @@ class Lanes:
         self._writer: Lane | None = None
         self._readers: list[Lane] = []
         self._searcher: Lane | None = None
+        self._reporter: Lane | None = None
         self._glance: Glance | None = None
         self.is_keeper = False
         """Whether this process alone checkpoints and cleans: see pragmas.py."""
@@ -55,6 +56,7 @@ class Lanes:
             for _ in range(_READERS):
                 self._readers.append(await self._open_reader())
             self._searcher = await self._open_reader()
+            self._reporter = await self._open_reader()
             self._glance = self._open_glance()
         except BaseException:
             await self.aclose()
@@ -63,9 +65,10 @@ class Lanes:
     async def aclose(self) -> None:
         """In the order that pragmas.py asks for."""
         readers, self._readers = self._readers, []
-        if self._searcher is not None:
-            readers.append(self._searcher)
-            self._searcher = None
+        for lane in (self._searcher, self._reporter):
+            if lane is not None:
+                readers.append(lane)
+        self._searcher = self._reporter = None
         writer, self._writer = self._writer, None
         holds, self._holds = self._holds, None
         glance, self._glance = self._glance, None
@@ -135,6 +138,12 @@ class Lanes:
         if self._searcher is None:
             raise StorageUnavailable
         return await self._searcher.run(work, deadline=deadline)
+
+    async def report(self, work: Work[T]) -> T:
+        """For sums over much of the ledger, which may take longer still: searches do not wait for them either."""
+        if self._reporter is None:
+            raise StorageUnavailable
+        return await self._reporter.run(work)
 
     async def write(self, work: Work[T], *, deadline: float | None = None) -> T:
         return await self.writer.run(work, deadline=deadline)

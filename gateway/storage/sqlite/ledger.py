@@ -1,4 +1,4 @@
-"""Works that read the ledger: its rows, and how turns went over time. They may take long: they are for the searcher."""
+"""Works that read the ledger: its rows, and how turns went over time. They may take long: they are for the reporter."""
 
 import sqlite3
 from datetime import timedelta

@@ -359,19 +359,27 @@ class SqliteStore:
         )
 
     async def usage(
-        self, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None = None, limit: int
+        self,
+        group_by: GroupBy,
+        *,
+        since: datetime,
+        until: datetime,
+        user_id: str | None = None,
+        limit: int,
+        is_urgent: bool = False,
     ) -> Sequence[UsageRow]:
-        return await self._lanes.search(
+        run = self._lanes.search if is_urgent else self._lanes.report
+        return await run(
             lambda connection: turns.usage(connection, group_by, since=since, until=until, user_id=user_id, limit=limit)
         )
 
     async def list_turns(self, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:
-        return await self._lanes.search(
+        return await self._lanes.report(
             partial(ledger.list_turns, chosen=chosen, order=order, limit=limit, offset=offset)
         )
 
     async def activity(self, chosen: TurnFilter, *, step: Step) -> Activity:
-        return await self._lanes.search(partial(ledger.activity, chosen=chosen, step=step))
+        return await self._lanes.report(partial(ledger.activity, chosen=chosen, step=step))
 
     # upkeep
 
