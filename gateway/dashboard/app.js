@@ -1,6 +1,6 @@
 // The frame: who is signed in, the views, and which of them the address names (#turns?range=7d).
 
-import { get, send } from "./api.js";
+import { ApiError, get, send } from "./api.js";
 import { audit } from "./audit.js";
 import { button, h, replace } from "./dom.js";
 import { keys } from "./keys.js";
@@ -126,6 +126,15 @@ addEventListener("hashchange", () => {
   if (who) show({ moveFocus: true });
 });
 addEventListener("signed-out", signedOut);
+addEventListener("unhandledrejection", (event) => {
+  // Of a button that failed, and has no place of its own to say so.
+  if (!(event.reason instanceof ApiError)) return;
+  event.preventDefault();
+  if (!who) return;
+  main.querySelector(":scope > .problem")?.remove();
+  main.prepend(problem(event.reason));
+  main.scrollIntoView();
+});
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is the view's
   main.focus();

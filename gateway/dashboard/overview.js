@@ -134,11 +134,13 @@ function tokens(row) {
   return row.prompt_tokens + row.completion_tokens;
 }
 
-/** Ask how many requests are being answered, as long as the view is shown. */
+/** Ask how many requests are being answered, as long as the view is shown and somebody can see it. */
 async function watch(live, signal) {
   while (!signal.aborted) {
-    const now = await get("/admin/live", {}, signal).catch(() => null);
-    if (now) live.textContent = count(now.in_flight.requests);
+    if (!document.hidden) {
+      const now = await get("/admin/live", {}, signal).catch(() => null);
+      live.textContent = count(now?.in_flight.requests);
+    }
     await new Promise((resolve) => setTimeout(resolve, LIVE_EVERY));
   }
 }

@@ -57,7 +57,9 @@ function form(filters, go, owner, owners) {
   const archived = h("input", { type: "checkbox", checked: filters.archived !== "" });
   const submit = (event) => {
     event.preventDefault();
-    go({ user: user?.value ?? owner, q: words.value.trim(), key: key.value, value: value.value, archived: archived.checked ? "1" : "" });
+    const q = words.value.trim();
+    const metadata = q ? { key: "", value: "" } : { key: key.value, value: value.value }; // a search knows no metadata
+    go({ user: user?.value ?? owner, q, ...metadata, archived: archived.checked ? "1" : "" });
   };
   user?.addEventListener("change", submit);
   archived.addEventListener("change", submit);

@@ -27,7 +27,8 @@ function form(filters, go, who) {
   const status = select(statuses, filters.status);
   const model = h("input", { value: filters.model, placeholder: "Any" });
   const user = who.isAdmin ? h("input", { value: filters.user, placeholder: "Name or id" }) : null;
-  const read = () => ({ order: order.value, status: status.value, model: model.value, user: user?.value });
+  const error = h("input", { value: filters.error, placeholder: "Code or HTTP status" });
+  const read = () => ({ order: order.value, status: status.value, model: model.value, user: user?.value, error: error.value });
   const submit = (event) => {
     event.preventDefault();
     go(read());
@@ -41,6 +42,7 @@ function form(filters, go, who) {
     field("Status", status),
     field("Model", model),
     user && field("User", user),
+    field("Error", error),
     h("button", { type: "submit" }, "Apply"),
   );
 }

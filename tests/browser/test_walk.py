@@ -89,6 +89,60 @@ def test_a_key_from_its_making_to_its_end(visitor: Visit, gateway: GatewayProces
     visitor.picture("audit")
 
 
+def test_turns_that_failed_are_listed_by_their_error_until_it_is_taken_away(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.admin)
+    page.get_by_role("table", name="Errors of turns").get_by_role("link", name="provider_timeout").click()
+    field = page.get_by_role("search", name="Turns").get_by_label("Error")
+    expect(field).to_have_value("provider_timeout")
+    assert set(texts_of(page, "tbody .badge")) == {"failed: provider_timeout"}
+    field.fill("")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("row")).to_have_count(51)
+
+
+def test_searching_for_words_takes_the_filter_by_metadata_away(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.users["priya"])
+    visitor.go("Sessions")
+    page.get_by_label("Metadata key").fill("channel")
+    page.get_by_label("Metadata value").fill("email")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("row")).to_have_count(3)
+    expect(page.get_by_label("Metadata key")).to_have_value("channel")
+    page.get_by_label("Search messages and titles").fill("lamp")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_text("Refund for order 20717").first).to_be_visible()
+    expect(page.get_by_label("Metadata key")).to_have_value("")
+
+
+def test_a_page_that_nobody_can_see_asks_for_nothing(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    page.clock.install()
+    visitor.sign_in(seeded.admin)
+
+    def asked_in_a_minute() -> int:
+        before = len(visitor.requests)
+        page.clock.run_for(60_000)
+        return len(visitor.requests) - before
+
+    assert asked_in_a_minute() > 0
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    page.clock.run_for(60_000)
+    assert asked_in_a_minute() == 0
+
+
+def test_a_button_that_cannot_do_its_work_says_why(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.admin)
+    page.route("**/dashboard/session", lambda route: route.abort())
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("alert")).to_contain_text("The gateway cannot be reached")
+    page.unroute("**/dashboard/session")
+    assert [problem for problem in visitor.problems if "ERR_FAILED" not in problem] == []
+    visitor.problems.clear()
+
+
 def test_a_key_is_changed_and_rotated(visitor: Visit, gateway: GatewayProcess, seeded: Seeded) -> None:
     page = visitor.page
     visitor.sign_in(seeded.admin)
