@@ -211,6 +211,9 @@ async def test_the_page_may_read(browser: httpx.AsyncClient, headers: dict[str, 
         {"origin": "null"},
         {"origin": "http://gateway.test.evil.test"},
         {"origin": "http://gateway.test:81"},
+        {"origin": "http://["},
+        {"origin": ""},
+        {"origin": "//gateway.test"},
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
