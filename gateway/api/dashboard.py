@@ -11,7 +11,7 @@ from gateway.api.context import context_of, header
 from gateway.api.dashboard_files import FILES, PAGE
 from gateway.api.responses import json_response
 from gateway.api.routes import Endpoint
-from gateway.api.same_origin import cookie_of, refuse_other_origins, set_cookie
+from gateway.api.same_origin import PRIVATE, cookie_of, refuse_other_origins, set_cookie
 from gateway.api.schemas import SignInInput, validate
 from gateway.auth.authenticator import Authenticator
 from gateway.domain import Caller
@@ -66,22 +66,21 @@ class DashboardRoutes:
         given = validate(SignInInput, parse_object(body))
         caller, sign_in = await self._authenticator.sign_in(given.key)
         context_of(request.scope).caller = caller
-        return Response(status_code=204, headers={"set-cookie": set_cookie(request.scope, str(sign_in))})
+        return Response(status_code=204, headers={**PRIVATE, "set-cookie": set_cookie(request.scope, str(sign_in))})
 
     async def who(self, request: Request) -> Response:
         """Whose sign-in the cookie is; a user of null if it is nobody's."""
         refuse_other_origins(request.scope)
         caller = await self._caller(cookie_of(request.scope))
         if caller is None:
-            return json_response({"user": None, "user_id": None, "key": None, "scopes": []})
+            return json_response({"user": None, "user_id": None, "key": None, "scopes": []}, headers=PRIVATE)
         scopes = sorted(caller.scopes)
-        return json_response(
-            {"user": caller.user_name, "user_id": caller.user_id, "key": caller.key_id, "scopes": scopes}
-        )
+        who = {"user": caller.user_name, "user_id": caller.user_id, "key": caller.key_id, "scopes": scopes}
+        return json_response(who, headers=PRIVATE)
 
     async def sign_out(self, request: Request) -> Response:
         refuse_other_origins(request.scope)
-        return Response(status_code=204, headers={"set-cookie": set_cookie(request.scope, None)})
+        return Response(status_code=204, headers={**PRIVATE, "set-cookie": set_cookie(request.scope, None)})
 
     async def _caller(self, cookie: str | None) -> Caller | None:
         try:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.api.context import RequestContext, context_of, header, new_context
 from gateway.api.dashboard_files import DASHBOARD_PATHS
 from gateway.api.responses import error_response
-from gateway.api.same_origin import cookie_of, refuse_other_origins
+from gateway.api.same_origin import cookie_of, privately, refuse_other_origins
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import mask_keys
 from gateway.domain import Scope as KeyScope
@@ -103,6 +103,7 @@ class Authentication:
                 caller = await self._authenticator.authenticate(authorization)
             else:
                 refuse_other_origins(scope)
+                send = privately(send)
                 caller = await self._authenticator.signed_in(cookie)
             context_of(scope).caller = caller
             path = scope["path"]

@@ -5,13 +5,22 @@ rest is refused, also of other origins of the same site. What changes something 
 another origin cannot send without asking first, which this gateway never allows.
 """
 
-from starlette.types import Scope
+from collections.abc import Awaitable
+
+from starlette.types import Message, Scope, Send
 
 from gateway.api.context import header
+from gateway.api.responses import raw_headers
 from gateway.auth.sign_in import LIFETIME
 from gateway.errors import PermissionDenied
 
 COOKIE = "gateway_session"
+
+PRIVATE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""Headers of what the cookie opens. Shared caches leave alone what answers an `Authorization` header, and not this; the
+browser's own would still have it after signing out."""
+
+_RAW_PRIVATE = raw_headers(PRIVATE)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -51,3 +60,14 @@ def refuse_other_origins(scope: Scope) -> None:
         raise PermissionDenied(
             "The dashboard's cookie is for requests of the dashboard alone. Use an API key.", code="cross_origin"
         )
+
+
+def privately(send: Send) -> Send:
+    """`send` for an answer to the cookie."""
+
+    def send_private(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_RAW_PRIVATE]
+        return send(message)
+
+    return send_private

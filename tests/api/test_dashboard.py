@@ -247,6 +247,21 @@ async def test_nobody_is_signed_in_or_out_by_another_page(gateway: Composed, ada
         assert "set-cookie" not in response.headers
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/chat/sessions", "/v1/usage?format=csv", "/dashboard/session"])
+async def test_no_cache_keeps_what_the_cookie_opened(browser: httpx.AsyncClient, path: str) -> None:
+    response = await browser.get(path)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_no_cache_keeps_a_sign_in(gateway: Composed, ada: Person) -> None:
+    client = gateway.client()
+    signed_in = await sign_in(client, ada.key)
+    signed_out = await client.delete("/dashboard/session", headers=OURS)
+    assert [response.headers["cache-control"] for response in (signed_in, signed_out)] == ["no-store", "no-store"]
+
+
 async def test_keys_are_as_free_as_ever(ada: Person) -> None:
     headers = {"origin": "http://elsewhere.test", "sec-fetch-site": "cross-site"}
     assert (await ada.http.post("/chat/sessions", json={}, headers=headers)).status_code == 201
