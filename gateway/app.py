@@ -157,7 +157,11 @@ def create_app(
     providers = providers or _providers(counter, transport, litellm)
     claims = Claims(store, timeout=settings.sessions.lock_timeout, lease=settings.sessions.lease)
     traces = open_traces(settings.telemetry)
-    metrics = Metrics(user_labels=settings.metrics.user_labels, take_turns=None if traces is None else traces.take)
+    metrics = Metrics(
+        models=models.names(),
+        user_labels=settings.metrics.user_labels,
+        take_turns=None if traces is None else traces.take,
+    )
     metrics.watch(store.gauges)
     metrics.watch(claims.gauges)
     limiter = _limiter(settings, store, metrics)

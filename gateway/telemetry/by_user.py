@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter
 
 from gateway.domain import LedgerEntry
+from gateway.telemetry.names import Names
 from gateway.telemetry.steps import NotedTurn
-
-_OTHERS = "other"
 
 
 class UserMetrics:
     def __init__(self, registry: CollectorRegistry, most: int) -> None:
         """`most`: so many users, those seen first, have names."""
-        self._most = most
-        self._names: set[str] = set()
+        self._names = Names(most)
         self._turns = Counter("gateway_user_turns", "Turns, by user.", ("user", "status"), registry=registry)
         self._tokens = Counter("gateway_user_tokens", "Tokens, by user.", ("user", "kind"), registry=registry)
         self._cost = Counter("gateway_user_cost_dollars", "US dollars, by user.", ("user",), registry=registry)
@@ -23,7 +21,7 @@ class UserMetrics:
     def add(self, turns: Sequence[NotedTurn]) -> None:
         by_user: dict[str, list[LedgerEntry]] = {}
         for entry, _, name in turns:
-            by_user.setdefault(self._label(name), []).append(entry)
+            by_user.setdefault(self._names.label(name), []).append(entry)
         for user, entries in by_user.items():
             self._add_turns_of(user, entries)
 
@@ -36,10 +34,3 @@ class UserMetrics:
         tokens(user, "cached").inc(sum([entry.usage.cached_tokens for entry in entries]))
         tokens(user, "reasoning").inc(sum([entry.usage.reasoning_tokens for entry in entries]))
         self._cost.labels(user).inc(sum([entry.cost for entry in entries if entry.cost is not None]))
-
-    def _label(self, name: str) -> str:
-        if name not in self._names:
-            if len(self._names) >= self._most:
-                return _OTHERS
-            self._names.add(name)
-        return name

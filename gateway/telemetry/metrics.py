@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from gateway.domain import Deployment, LedgerEntry
 from gateway.telemetry.by_user import UserMetrics
 from gateway.telemetry.gauges import Figures, Gauges
+from gateway.telemetry.names import Names
 from gateway.telemetry.observing import observe
 from gateway.telemetry.sharing import DIRECTORY
 from gateway.telemetry.steps import NotedTurn, Steps, durations
@@ -36,6 +37,9 @@ _PHASE = (0.00001, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 """From the microseconds of a window to the minutes of a provider."""
 
 _TURN = ("model", "provider")
+
+_MOST_MODELS = 100
+"""Told by name beside those of the settings: under "*" clients may name any, and each is some sixty series."""
 
 _IN_FLIGHT = "gateway_requests_in_flight"
 
@@ -60,11 +64,16 @@ class Metrics:
     """The metrics of this process. Its methods cost well under a microsecond, save `exposition`."""
 
     def __init__(
-        self, *, user_labels: int = 0, take_turns: Callable[[Sequence[NotedTurn]], None] | None = None
+        self,
+        *,
+        models: Iterable[str] = (),
+        user_labels: int = 0,
+        take_turns: Callable[[Sequence[NotedTurn]], None] | None = None,
     ) -> None:
-        """`user_labels`: how many users are told by name. `take_turns`: gets the turns of each pause, too."""
+        """`models`: the settings'. `user_labels`: users told by name. `take_turns`: gets the turns of each pause."""
         self._registry = CollectorRegistry()
         self._gauges = Gauges(self._registry)
+        self._models = Names(_MOST_MODELS, models)
         self._users = UserMetrics(self._registry, user_labels) if user_labels else None
         self._take_turns = take_turns
         self._turns: list[NotedTurn] = []
@@ -218,8 +227,8 @@ class Metrics:
 
     def _add_attempts(self) -> None:
         for counter, noted in ((self._retries_total, self._retries), (self._cooldowns_total, self._cooldowns)):
-            for labels in noted:
-                counter.labels(*labels).inc()
+            for model, *labels in noted:
+                counter.labels(self._models.label(model), *labels).inc()
             noted.clear()
 
     def _add_up_soon(self) -> None:
@@ -233,9 +242,9 @@ class Metrics:
 
     def _add_turns(self, turns: Sequence[LedgerEntry]) -> None:
         for (stream, status), same in _grouped(turns, lambda turn: (turn.stream, turn.status)):
-            for of, entries in _grouped(same, _model_of):
+            for of, entries in _grouped(same, self._model_of):
                 self._turns_total.labels(*of, str(stream).lower(), str(status)).inc(len(entries))
-        for of, entries in _grouped(turns, _model_of):
+        for of, entries in _grouped(turns, self._model_of):
             self._add_turns_of(of, entries)
         observe(self._overhead_seconds, [turn.overhead_ms / 1000 for turn in turns if turn.overhead_ms is not None])
         sessions = [turn for turn in turns if turn.session_id is not None]
@@ -251,6 +260,9 @@ class Metrics:
         cached = [steps.cached for steps in turns if steps.open is not None]
         self._lookups.labels("hit").inc(sum(cached))
         self._lookups.labels("miss").inc(len(cached) - sum(cached))
+
+    def _model_of(self, turn: LedgerEntry) -> tuple[str, str]:
+        return (self._models.label(turn.model), turn.provider)
 
     def _add_turns_of(self, of: tuple[str, str], turns: Sequence[LedgerEntry]) -> None:
         """Turns of one model and provider."""
@@ -285,7 +297,3 @@ def _grouped(items: Iterable[T], key: Callable[[T], K]) -> Iterable[tuple[K, lis
 
 def _kind_of_request(request: _Request) -> tuple[str, str, str]:
     return (request.method if request.method in _METHODS else "other", request.route, str(request.status))
-
-
-def _model_of(turn: LedgerEntry) -> tuple[str, str]:
-    return (turn.model, turn.provider)

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.ports import Store
 from tests.api.composed import Composed, Person, compose, refusal
-from tests.stubs.openai_wire import Events, Gate, chunks
+from tests.stubs.openai_wire import Events, Gate, Json, OpenAIStub, chunks, error
 
 
 async def test_prometheus_needs_an_admins_key(gateway: Composed) -> None:
@@ -105,6 +105,22 @@ async def test_users_have_names_where_that_is_asked_for(store: Store) -> None:
         told = await samples(gateway)
     turns = [(labels["user"], labels["status"], value) for labels, value in told["gateway_user_turns_total"]]
     assert turns == [("ada", "complete", 1), ("other", "complete", 1)]
+
+
+async def test_clients_do_not_decide_how_many_models_are_told(store: Store) -> None:
+    """Under "*" they may name any, and what its provider refuses is a turn in the ledger all the same."""
+    async with OpenAIStub() as stub:
+        models = [{"name": "*", "model": "*", "api_base": stub.base_url}, {"name": "echo", "model": "echo"}]
+        async with compose(store, {"models": models}, environ={"OPENAI_API_KEY": "sk-provider-secret"}) as gateway:
+            ada = await gateway.person("ada")
+            for number in range(103):
+                stub.reply_with(Json(error("no such model", code="model_not_found"), status=404))
+                refusal(await ada.ask(None, model=f"openai/no-such-{number}"), 404)
+            await ada.say(None, model="echo")
+            told = await samples(gateway)
+    turns = {labels["model"]: value for labels, value in told["gateway_turns_total"]}
+    assert len(turns) == 100 + 2
+    assert (turns["other"], turns["echo"]) == (3, 1)
 
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
