@@ -26,7 +26,7 @@ class Reserver:
         if estimate is None:
             estimate = await self._estimator.stateless(request, deployment.encoding)
             turn = replace(turn, prompt_estimate=estimate)
-        ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.name)
+        ratio = 1.0 if deployment.exact else self._calibration.ratio(deployment.id)
         prompt = round(estimate * ratio)
         reply = (request.max_reply_tokens or deployment.reply_reserve) * (request.params.get("n") or 1)
         usage = Usage(prompt_tokens=prompt, completion_tokens=reply)

@@ -11,7 +11,7 @@ from gateway.ports import ClosedTurn, Store
 from gateway.storage.memory import InMemoryStore
 from tests.api.composed import Json, Person, compose, refusal
 from tests.redis_server import RedisServer
-from tests.stubs.openai_wire import Events, Gate, chunk, chunks, completion, error
+from tests.stubs.openai_wire import Events, Gate, OpenAIStub, chunk, chunks, completion, error
 from tests.stubs.openai_wire import Json as Answer
 
 _PATIENCE = 10.0
@@ -248,3 +248,19 @@ async def test_a_redis_that_dies_during_a_call_costs_nobody_the_reply(store: Sto
         finally:
             redis_server.start()
         await ada.say(None)
+
+
+async def test_what_is_learnt_of_one_of_several_deployments_is_reserved_for_it(store: Store) -> None:
+    most, used = 10**9, {**USED, "prompt_tokens": 6000}
+    async with OpenAIStub() as stub:
+        part = {"name": "a", "model": "openai/x", "api_base": stub.base_url, "context_window": 100_000}
+        models = [{"name": "fast", "deployments": [part]}]
+        async with compose(store, {**limits(key={"tokens_per_minute": most}), "models": models}) as gateway:
+            ada = await gateway.person()
+            reserved = []
+            for calls in range(8):
+                stub.reply_with(Answer(completion(usage=used)))
+                answer = await ada.say(None, "word " * 2000, max_tokens=1)
+                before = most - calls * (6000 + USED["completion_tokens"])
+                reserved.append(before - int(ratelimits(answer)["remaining-tokens"]))
+    assert reserved[-1] > 2 * reserved[0]
