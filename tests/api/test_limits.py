@@ -264,3 +264,14 @@ async def test_what_is_learnt_of_one_of_several_deployments_is_reserved_for_it(s
                 before = most - calls * (6000 + USED["completion_tokens"])
                 reserved.append(before - int(ratelimits(answer)["remaining-tokens"]))
     assert reserved[-1] > 2 * reserved[0]
+
+
+async def test_the_highest_limits_can_be_counted_in_redis(store: Store, redis_server: RedisServer) -> None:
+    highest = dict.fromkeys(("tokens_per_minute", "tokens_per_day", "dollars_per_day", "dollars_per_month"), 10**15)
+    async with compose(store, limits(user={"tokens_per_day": 10**30}, storage=redis_server.url)) as gateway:
+        admin = await gateway.person("root", admin=True)
+        made = (await admin.http.post("/admin/keys", json={"user": "ada", "limits": highest})).json()
+        ada = Person(gateway.client(made["key"]), made["key"], made["user_id"])
+        await ada.say(None)
+        refusal(await ada.ask(None, max_tokens=2**62), 429)
+        await ada.say(None)

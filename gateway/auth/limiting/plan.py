@@ -13,6 +13,9 @@ MINUTE = 60
 MICRODOLLARS = 1_000_000
 """In a dollar: money is counted in whole ones, so that no sum depends on its order."""
 
+_MOST = 2**53
+"""Tokens or micro-dollars, nine thousand million dollars: beyond it Redis' scripts do not tell whole numbers apart."""
+
 _LATE = 3600
 """Seconds after its end for which a quota's period is kept: replicas whose clocks differ may still ask for it."""
 
@@ -86,12 +89,13 @@ def _limits(of: str, owner: str, own: Limits, defaults: Limits) -> list[Limit]:
             most = getattr(defaults, name)
         if most is not None:
             unit, per = _KINDS[name]
-            found.append(Limit(name, of, owner, unit, per, microdollars(most) if unit is Unit.DOLLARS else most))
+            most = microdollars(most) if unit is Unit.DOLLARS else min(most, _MOST)
+            found.append(Limit(name, of, owner, unit, per, most))
     return found
 
 
 def microdollars(dollars: float) -> int:
-    return round(dollars * MICRODOLLARS)
+    return round(min(dollars * MICRODOLLARS, _MOST))
 
 
 def period(at: datetime, per: Per | None) -> tuple[int, datetime, datetime]:
