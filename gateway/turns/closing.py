@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.domain import LedgerEntry, NewMessage, Status, Usage
+from gateway.errors import ClientDisconnected
 from gateway.history.exchanges import remember_as
 from gateway.ids import new_message_id
 from gateway.ports import ClosedTurn, Store
@@ -53,14 +54,19 @@ class Closer:
         return entry
 
     async def _usage(self, turn: Turn, outcome: Outcome, reply_tokens: int | None) -> Usage:
-        """What the provider reported; else our estimate, marked as one. Nothing was used where nothing was answered."""
+        """What the provider reported; else our estimate, marked as one.
+
+        Nothing was used where a provider failed. Where its client has left before the reply began, the prompt was: the
+        provider has it, and bills it; else limits would not hold those who never wait for a reply.
+        """
         if outcome.usage is not None:
             if turn.prompt_estimate is not None and not turn.deployment.exact:
                 self._calibration.learn(
                     turn.deployment.id, estimated=turn.prompt_estimate, reported=outcome.usage.prompt_tokens
                 )
             return outcome.usage
-        if outcome.message is None:
+        message = outcome.message
+        if message is None and not isinstance(outcome.error, ClientDisconnected):
             return Usage(estimated=True)
         encoding = turn.deployment.encoding
         prompt = turn.prompt_estimate
@@ -68,7 +74,7 @@ class Closer:
             prompt = await self._estimator.stateless(turn.request, encoding)
         completion = reply_tokens
         if completion is None:
-            completion = await self._estimator.message(outcome.message, encoding)
+            completion = 0 if message is None else await self._estimator.message(message, encoding)
         return Usage(prompt_tokens=prompt, completion_tokens=completion, estimated=True)
 
     def _remember(

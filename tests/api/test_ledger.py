@@ -1,13 +1,18 @@
 """One row a provider call: who, what, tokens, cost, times, outcome."""
 
+import asyncio
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from starlette.types import Message, Scope
 
 from gateway.domain import LedgerEntry, Status, Usage
+from gateway.ports import Store
 from gateway.storage.memory import InMemoryStore
-from tests.api.composed import Composed, Person, compose, settings_for
-from tests.stubs.openai_wire import Events, Json, OpenAIStub, chunks, completion, error
+from tests.api.composed import Composed, Person, compose, refusal, settings_for
+from tests.stubs.openai_wire import Events, Hang, Json, OpenAIStub, chunks, completion, error
 
 REPORTED = Usage(prompt_tokens=11, completion_tokens=7, cached_tokens=4, reasoning_tokens=2)
 """What the stub reports unless told otherwise."""
@@ -116,6 +121,48 @@ async def test_a_reply_cut_off_is_a_row_with_what_arrived(gateway: Composed, ada
     assert (entry.status, entry.error_status, entry.error_code) == (Status.INCOMPLETE, 502, "provider_unavailable")
     assert entry.usage == Usage(prompt_tokens=9, completion_tokens=6, estimated=True)
     assert entry.ttft_ms is not None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_before_the_reply_has_used_the_prompt(store: Store, stream: bool) -> None:
+    """The provider has been sent it and bills it: else leaving early would be a way around every limit."""
+    async with compose(store, {"limits": {"key": {"tokens_per_day": 1000}}}) as gateway:
+        ada = await gateway.person()
+        gateway.stub.reply_with(Hang())
+        await leave_early(gateway, ada, "Hello.", stream=stream, max_tokens=900)
+
+        entry = await only_entry(gateway, ada)
+        assert (entry.status, entry.error_code) == (Status.FAILED, "client_disconnected")
+        assert entry.usage == Usage(prompt_tokens=9, estimated=True)
+        assert entry.cost is not None
+        assert entry.cost > 0
+        refused = refusal(await ada.ask(None, max_tokens=985), 429)
+        assert "Used or reserved: 9 tokens" in refused["message"]
+
+
+async def leave_early(gateway: Composed, person: Person, text: str, **fields: Any) -> None:
+    """Ask, and go once the provider has been asked."""
+    body = json.dumps({"model": "fast", "messages": [{"role": "user", "content": text}], **fields}).encode()
+    came: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if came:
+            return came.pop()
+        async with asyncio.timeout(10):
+            while not gateway.stub.requests:  # noqa: ASYNC110 - it is served by another thread
+                await asyncio.sleep(0.001)
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        """Nobody is there any more."""
+
+    scope: Scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "headers": [(b"authorization", f"Bearer {person.key}".encode())],
+    }
+    await gateway.app(scope, receive, send)
 
 
 async def test_echo_reports_what_it_counted(gateway: Composed, ada: Person) -> None:
