@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.auth.limiting.counters import Charge, Count, CountersUnavailable, Slot, Taken
 from gateway.auth.limiting.grant import Grant, grant_for
@@ -15,11 +16,13 @@ from gateway.auth.limiting.limiter import Limiter
 from gateway.auth.limiting.memory import InMemoryCounters
 from gateway.auth.limiting.opening import configured_counters
 from gateway.auth.limiting.plan import Per, limits_of, period, seconds_until
+from gateway.auth.limiting.redis import RedisCounters
 from gateway.auth.limiting.refusals import duration, window_headers
 from gateway.domain import UNLIMITED, Caller, Limits, Scope, UsageRow
 from gateway.errors import LimitsUnavailable, QuotaExceeded, RateLimited, StorageUnavailable
 from gateway.settings import LimitSettings, SettingsError, parse_settings
 from gateway.storage.memory import InMemoryStore
+from tests.redis_server import RedisServer
 
 NOON = datetime(2026, 2, 28, 12, tzinfo=UTC)
 
@@ -202,7 +205,36 @@ async def test_slots_are_renewed_while_their_calls_run_and_no_longer() -> None:
         await look_after(limiter, times=2)
     await look_after(limiter)
     slot = Slot("key:key_1:parallel_calls", 2)
-    assert [[slots for _, slots in holders] for holders in counters.renewed] == [[[slot]], [[slot]], []]
+    assert [[slots for _, slots in holders] for holders in counters.renewed] == [[[slot]], [[slot]]]
+
+
+async def test_a_slot_that_is_let_go_while_it_is_renewed_stays_free(redis_server: RedisServer) -> None:
+    class Late(RedisCounters):
+        """Renews when the call is over: what it asks of Redis has been overtaken."""
+
+        async def renew(self, holders: Sequence[tuple[str, Sequence[Slot]]]) -> None:
+            await running.__aexit__(None, None, None)
+            await super().renew(holders)
+
+    counters = Late(redis_server.url, timeout=5.0)
+    limiter = Limiter(counters, InMemoryStore(), key=Limits(parallel_calls=1))
+    running = grant(limiter, caller())
+    await running.__aenter__()
+    await look_after(limiter)
+    async with grant(limiter, caller()):
+        pass
+    await limiter.aclose()
+
+
+async def test_redis_is_not_said_to_be_back_before_it_has_answered() -> None:
+    counters = RedisCounters("redis://127.0.0.1:1/0", timeout=1.0)
+    limiter = Limiter(counters, InMemoryStore(), key=Limits(parallel_calls=1))
+    with structlog.testing.capture_logs() as logs:
+        with pytest.raises(LimitsUnavailable):
+            await grant(limiter, caller()).__aenter__()
+        await look_after(limiter, times=3)
+    assert [line["event"] for line in logs] == ["limits cannot be counted"]
+    await limiter.aclose()
 
 
 async def test_a_quota_that_cannot_be_read_from_the_ledger_is_not_taken_for_unused() -> None:

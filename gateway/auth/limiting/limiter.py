@@ -122,13 +122,10 @@ class Limiter:
     async def run(self) -> None:
         while True:
             await self._sleep(LEASE / 3)
-            try:
-                await self._counters.renew(list(self._held.items()))
-                self._note_back()
-            except CountersUnavailable as exc:
-                self._note_away(exc)
-            for _ in range(0 if self._is_away else len(self._unsettled)):
-                await self._settle(self._unsettled.popleft())
+            await self._renew()
+            for _ in range(len(self._unsettled)):
+                if not await self._settle(self._unsettled.popleft()):
+                    break
 
     async def aclose(self) -> None:
         await self._counters.aclose()
@@ -161,12 +158,29 @@ class Limiter:
             return microdollars(sum([part.cost or 0.0 for part in sums]))
         return sum([part.prompt_tokens + part.completion_tokens for part in sums])
 
-    async def _settle(self, settlement: Settlement) -> None:
+    async def _renew(self) -> None:
+        held = list(self._held.items())
+        if not held:
+            return
+        try:
+            await self._counters.renew(held)
+        except CountersUnavailable as exc:
+            self._note_away(exc)
+        else:
+            self._note_back()
+        # A call that ended meanwhile may have let its slots go just before they were renewed.
+        self._unsettled.extend(Settlement((), slots, holder) for holder, slots in held if holder not in self._held)
+
+    async def _settle(self, settlement: Settlement) -> bool:
+        """Whether that could be done; else it is kept for later."""
         try:
             await self._counters.settle(*settlement)
         except CountersUnavailable as exc:
             self._note_away(exc)
             self._unsettled.append(settlement)
+            return False
+        self._note_back()
+        return True
 
     def _refusal(self, amounts: Amounts, slots: Sequence[Limit], taken: Taken, at: datetime) -> RateLimited:
         counted = [(limit, known, amount) for (limit, amount), known in zip(amounts, taken.counts, strict=True)]
