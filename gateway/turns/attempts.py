@@ -62,11 +62,15 @@ class Attempts:
         self.health.asked(deployment)
         outcome = await call(turn, lost_ms)
         error = outcome.error
-        if error is None or (_is_providers(error) and not is_the_deployments(error)):
+        if error is None:
             self.health.answered(deployment)
-        elif is_the_deployments(error) and self.health.failed(deployment, error):
-            log.warning("deployment cools down", model=deployment.name, deployment=deployment.id, error=_reason(error))
-            self.metrics.cooldown(deployment)
+        elif is_the_deployments(error):
+            if self.health.failed(deployment, error):
+                reason = _reason(error)
+                log.warning("deployment cools down", model=deployment.name, deployment=deployment.id, error=reason)
+                self.metrics.cooldown(deployment)
+        elif outcome.streaming or _is_providers(error):  # else it was cut short, perhaps too soon to be answered
+            self.health.answered(deployment)
         return outcome
 
     def tell(self, turn: Turn, error: GatewayError, attempt: int) -> None:

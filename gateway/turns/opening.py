@@ -85,6 +85,8 @@ class Opener:
     def _best(self, request: ChatRequest, model: Deployment) -> Deployment:
         """What is to serve a stateless call."""
         candidates = self._router.candidates(model.name, None)
+        if not candidates:
+            return model
         return next((each for each in candidates if not request.unlisted - each.allow_params), model)
 
     async def _turn_at_best(

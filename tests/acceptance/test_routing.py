@@ -10,9 +10,9 @@ from typing import Any
 import openai
 import pytest
 
-from tests.acceptance.conversation import Person, person_at, sent, text_of, user
+from tests.acceptance.conversation import Person, beginning, person_at, sent, text_of, user
 from tests.acceptance.process import GatewayProcess, settings_for
-from tests.stubs.openai_wire import Json, OpenAIStub, error, run_in_thread
+from tests.stubs.openai_wire import Events, Gate, Json, OpenAIStub, error, run_in_thread
 
 
 @pytest.fixture
@@ -97,6 +97,24 @@ def test_failed_attempts_are_told_by_request_and_without_content(place: GatewayP
     }
     assert "A secret." not in place.log
     assert [line["deployment"] for line in log_lines(place, "deployment cools down")] == ["alone"]
+
+
+def test_a_stream_that_its_client_leaves_was_an_answer_of_its_deployment(
+    place: GatewayProcess, ada: Person, stand_in: OpenAIStub
+) -> None:
+    session, gate = ada.new_session(), Gate()
+    fails = Json(error("Out of order."), status=500, headers={"x-should-retry": "false"})
+    stand_in.reply_with(fails, fails, Events([*beginning("Half "), gate]), fails)
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError):
+            ada.say(None, "Hello?", model="busy")
+    with ada.stream(session, "Hello?", model="busy") as reply:
+        next(reply)
+        gate.wait_reached()
+    assert stand_in.requests[2].wait_client_gone(1.0)
+    with pytest.raises(openai.InternalServerError):
+        ada.say(session, "Hello?", model="busy")
+    assert log_lines(place, "deployment cools down") == []
 
 
 def test_a_client_that_leaves_in_a_pause_ends_the_turn(ada: Person, stand_in: OpenAIStub) -> None:
