@@ -41,6 +41,9 @@ _TURN = ("model", "provider")
 _MOST_MODELS = 100
 """Told by name beside those of the settings: under "*" clients may name any, and each is some sixty series."""
 
+_MOST_ERRORS = 100
+"""Told by their codes, which are the providers' to choose."""
+
 _IN_FLIGHT = "gateway_requests_in_flight"
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
@@ -74,6 +77,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._gauges = Gauges(self._registry)
         self._models = Names(_MOST_MODELS, models)
+        self._error_codes = Names(_MOST_ERRORS)
         self._users = UserMetrics(self._registry, user_labels) if user_labels else None
         self._take_turns = take_turns
         self._turns: list[NotedTurn] = []
@@ -280,7 +284,8 @@ class Metrics:
         )
         for turn in turns:
             if turn.error_status is not None:
-                self._errors.labels(*of, turn.error_code or str(turn.error_status)).inc()
+                code = self._error_codes.label(turn.error_code or str(turn.error_status))
+                self._errors.labels(*of, code).inc()
 
 
 K = TypeVar("K")

@@ -66,6 +66,13 @@ async def test_turns_are_counted_by_model_and_outcome(metrics: Metrics) -> None:
     )
 
 
+async def test_providers_do_not_decide_how_many_errors_are_told(metrics: Metrics) -> None:
+    for number in range(150):
+        note(metrics, make_entry(status=Status.FAILED, error_status=400, error_code=f"code_{number}"))
+    errors = by_label(told(metrics), "gateway_turn_errors_total", "error")
+    assert (len(errors), errors["code_0"], errors["other"]) == (101, 1, 50)
+
+
 async def test_tokens_and_money_are_added_up(metrics: Metrics) -> None:
     usage = Usage(prompt_tokens=7, completion_tokens=3, cached_tokens=2, reasoning_tokens=1)
     note(metrics, make_entry(usage=usage, cost=0.25))
