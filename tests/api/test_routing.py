@@ -284,7 +284,7 @@ async def test_a_session_stays_where_it_is_and_sessions_are_shared_out(
     parts = [upstream(stub, name=name) for stub, name in zip(stubs, "abc", strict=True)]
     async with serving({"name": "fast", "deployments": parts}) as gateway:
         ada = await gateway.person()
-        for _ in range(12):
+        for _ in range(48):  # so many that none of three is left out by chance
             session = await ada.new_session()
             before = [len(stub.requests) for stub in stubs]
             for _ in range(3):
