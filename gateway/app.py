@@ -164,6 +164,7 @@ def create_app(
     )
     metrics.watch(store.gauges)
     metrics.watch(claims.gauges)
+    metrics.may_cool_down(models.configured())
     limiter = _limiter(settings, store, metrics)
     turns = _turns(settings, store, models, Estimator(counter), flights, claims, limiter, providers, metrics)
     auth = settings.auth

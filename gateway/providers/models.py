@@ -72,12 +72,12 @@ class Models:
     @property
     def needs_litellm(self) -> bool:
         """True if a configured entry is served through litellm, so that it is better imported at start."""
-        return any(deployment.via is Via.LITELLM for deployment in self._configured_ones())
+        return any(deployment.via is Via.LITELLM for deployment in self.configured())
 
     @property
     def encodings(self) -> Set[str]:
         """Those that the configured entries count with; what most models under `"*"` do, if there is none."""
-        return {deployment.encoding for deployment in self._configured_ones()} or {_ESTIMATE}
+        return {deployment.encoding for deployment in self.configured()} or {_ESTIMATE}
 
     @property
     def unknown_windows(self) -> Sequence[str]:
@@ -87,10 +87,11 @@ class Models:
     @property
     def unpriced(self) -> Sequence[str]:
         """The configured entries that cost money, for all that is known, but not how much."""
-        unknown = (one for one in self._configured_ones() if one.prices is None and one.via is not Via.ECHO)
+        unknown = (one for one in self.configured() if one.prices is None and one.via is not Via.ECHO)
         return tuple(dict.fromkeys(one.name for one in unknown))
 
-    def _configured_ones(self) -> Iterator[Deployment]:
+    def configured(self) -> Iterator[Deployment]:
+        """The deployments of all entries; those that `"*"` makes are not among them."""
         return (deployment for deployments in self._deployments.values() for deployment in deployments)
 
     def _resolve_all(self, entries: Sequence[ModelSettings]) -> dict[str, tuple[Deployment, ...]]:

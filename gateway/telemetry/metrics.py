@@ -182,9 +182,14 @@ class Metrics:
         self._retries.append((model, provider, reason))
         self._add_up_soon()
 
+    def may_cool_down(self, deployments: Iterable[Deployment]) -> None:
+        """Tell of these from the start: in a counter that begins with 1, Prometheus sees no increase."""
+        for deployment in deployments:
+            self._cooldowns_total.labels(*_labels_of(deployment))
+
     def cooldown(self, deployment: Deployment) -> None:
         """A deployment that was well, and is now left alone for a while."""
-        self._cooldowns.append((deployment.name, deployment.provider, deployment.label or ""))
+        self._cooldowns.append(_labels_of(deployment))
         self._add_up_soon()
 
     # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,3 +307,7 @@ def _grouped(items: Iterable[T], key: Callable[[T], K]) -> Iterable[tuple[K, lis
 
 def _kind_of_request(request: _Request) -> tuple[str, str, str]:
     return (request.method if request.method in _METHODS else "other", request.route, str(request.status))
+
+
+def _labels_of(deployment: Deployment) -> tuple[str, str, str]:
+    return deployment.name, deployment.provider, deployment.label or ""

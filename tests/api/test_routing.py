@@ -176,7 +176,8 @@ async def test_a_pause_ends_with_the_server(one: OpenAIStub) -> None:
         ada, admin = await gateway.person(), await gateway.person("root", admin=True)
         session = await ada.new_session()
         asked = asyncio.create_task(ada.ask(session))
-        cooling = "gateway_deployment_cooldowns_total{"  # counted as the pause begins
+        # Counted as the pause begins.
+        cooling = 'gateway_deployment_cooldowns_total{deployment="",model="fast",provider="openai"} 1.0'
         async with asyncio.timeout(5):
             while cooling not in (await admin.http.get("/metrics")).text:  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.01)
@@ -300,10 +301,12 @@ async def test_a_deployment_that_keeps_failing_is_left_alone(two: OpenAIStub) ->
             await ada.say(None)
         assert (len(one.requests), len(two.requests)) == (3, 10)
         told = (await admin.http.get("/metrics")).text
+        well = 'gateway_deployment_cooldowns_total{deployment="b",model="fast",provider="openai"} 0.0'
         retries = 'gateway_provider_retries_total{model="fast",provider="openai",reason="500"} 3.0'
         cooldowns = 'gateway_deployment_cooldowns_total{deployment="a",model="fast",provider="openai"} 1.0'
         assert retries in told
         assert cooldowns in told
+        assert well in told
 
 
 async def test_when_all_are_left_alone_one_is_asked_all_the_same(one: OpenAIStub, two: OpenAIStub) -> None:
