@@ -14,7 +14,6 @@ from gateway.auth.audit import audit_entry
 from gateway.domain import AuditEntry, User
 from gateway.errors import NotFound
 from gateway.ports import Store
-from gateway.storage.exporting import find_user
 
 
 class OthersRoutes:
@@ -59,8 +58,8 @@ class OthersRoutes:
     async def _owner(self, request: Request) -> User:
         """Raises NotFound for an unknown user."""
         user_id = owner_id(request)
-        user = await find_user(self._store, user_id)
-        if user is None or user.id != user_id:  # it was a name
+        user = await self._store.get_user(user_id)
+        if user is None:
             raise NotFound(f"There is no user {user_id!r}.", code="user_not_found", param="user_id")
         return user
 
