@@ -126,6 +126,9 @@ class Metrics:
             "fate",
         )
         self._history_tokens = self._counter("gateway_history_tokens", "Tokens of the messages that were sent along.")
+        self._trimmed_tokens = self._counter(
+            "gateway_history_trimmed_tokens", "Tokens of the stored messages that were left out."
+        )
         self._provider_seconds = self._histogram(
             "gateway_provider_duration_seconds", "A provider's call, to the end of its reply.", _SECONDS, *_TURN
         )
@@ -266,6 +269,7 @@ class Metrics:
             observe(self._phase_seconds.labels(phase), seconds)
         waits = [steps.claim - steps.read for steps in turns if steps.waited and steps.claim is not None]
         observe(self._lock_wait_seconds, waits)
+        self._trimmed_tokens.inc(sum([steps.trimmed_tokens for steps in turns]))
         cached = [steps.cached for steps in turns if steps.open is not None]
         self._lookups.labels("hit").inc(sum(cached))
         self._lookups.labels("miss").inc(len(cached) - sum(cached))

@@ -18,7 +18,7 @@ STATELESS = ("auth", "read", "window", "provider", "close")
 class Steps:
     """For each of the PHASES, time.perf_counter() at its end."""
 
-    __slots__ = ("cached", "started", "traceparent", "waited", *PHASES)
+    __slots__ = ("cached", "started", "traceparent", "trimmed_tokens", "waited", *PHASES)
 
     window: float
     provider: float
@@ -36,6 +36,8 @@ class Steps:
         """True if the session's other turns had to be waited for."""
         self.cached = False
         """True if the session's window was in memory, and only what came after it was read."""
+        self.trimmed_tokens = 0
+        """Of the session's messages that were left out."""
         self.traceparent = traceparent
 
     def end_claim(self, *, waited: bool) -> None:

@@ -209,6 +209,7 @@ class Opener:
             trimmed=max(0, injectable - window.history_messages),
             new_tokens=new_tokens,
         )
+        inbound.steps.trimmed_tokens = max(0, session.total_tokens - window.history_tokens)
         return _turn(inbound, model, deployment, window.messages, history, fixed + window.history_tokens)
 
     def _budget(self, request: ChatRequest, deployment: Deployment, fixed: int) -> int:

@@ -81,6 +81,19 @@ async def test_the_phases_add_up_to_the_overhead_and_the_provider(gateway: Compo
     )
 
 
+async def test_what_is_left_out_of_a_window_is_counted_in_messages_and_tokens(gateway: Composed, ada: Person) -> None:
+    session = await ada.new_session(max_history_messages=2)
+    for _ in range(3):
+        await ada.say(session)
+    _, second, third = sorted(await gateway.ledger(ada), key=lambda entry: entry.created_at)
+    told = await samples(gateway)
+    messages = {labels["fate"]: value for labels, value in told["gateway_history_messages_total"]}
+    assert messages == {"injected": 4, "trimmed": 2}
+    assert second.history_tokens == third.history_tokens > 0  # the same words in each turn
+    assert told["gateway_history_tokens_total"] == [({}, 2 * second.history_tokens)]
+    assert told["gateway_history_trimmed_tokens_total"] == [({}, second.history_tokens)]
+
+
 async def test_a_turn_that_waits_for_another_is_in_line_and_then_counted(gateway: Composed, ada: Person) -> None:
     session, gate = await ada.new_session(), Gate()
     gateway.stub.reply_with(Events([*chunks("One."), gate]))
