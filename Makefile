@@ -26,7 +26,7 @@ run: .venv/.installed ## install what is missing and serve on 127.0.0.1:8000 (AR
 
 .PHONY: test
 test: .venv/.installed-dev ## run the tests (ARGS="-k name" goes to pytest)
-	.venv/bin/pytest --numprocesses 3 --dist worksteal $(ARGS)
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: check
 check: lint types test ## everything that CI asks of a change: lint, types, test
