@@ -68,13 +68,12 @@ async def every_user(store: Store) -> AsyncIterator[User]:
 
 async def find_user(store: Store, name_or_id: str) -> User | None:
     """Names are unique, and so are ids; should one user's name be another's id, it is the id that counts."""
-    by_name = None
+    if (user := await store.get_user(name_or_id)) is not None:
+        return user
     async for user in every_user(store):
-        if user.id == name_or_id:
-            return user
         if user.name == name_or_id:
-            by_name = user
-    return by_name
+            return user
+    return None
 
 
 async def every_session(store: Store, user: User) -> AsyncIterator[Session]:
