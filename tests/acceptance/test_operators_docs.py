@@ -1,6 +1,8 @@
 """The commands of install.md, upgrade.md and runbook.md in docs/, as they stand; those of backup.md: test_backup.py."""
 
+import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,8 +65,53 @@ def test_upgrade(stub: OpenAIStub, tmp_path: Path) -> None:
         after = run(page.take("Upgrading"), tmp_path, {"GATEWAY_URL": gateway.url})
         assert "can be used" in after.stderr
         assert after.stdout == '{"status":"ready"}'
-        run(page.take("Going back"), tmp_path)
-        assert (tmp_path / "alice.jsonl").exists()
+        for _ in range(2):
+            page.take("Going back")  # below
+
+
+def test_going_back(stub: OpenAIStub, tmp_path: Path) -> None:
+    """Export, the backup from before, import: what is new since comes back, what was there stays as it was."""
+    backup, page = Page("backup.md"), Page("upgrade.md")
+    with GatewayProcess(tmp_path, settings_for(stub)) as gateway:
+        with closing(Person(gateway, gateway.create_key("alice"))) as alice:
+            kept = alice.new_session(session_name="Kept")
+            alice.say(kept, "One.", model="echo")
+            before = lines_of(gateway)
+            run(backup.take("SQLite"), tmp_path)
+            alice.say(kept, "Said since.", model="echo")
+            since = alice.new_session(
+                session_name="New", system_prompt="Be brief.", metadata={"a": [1]}, ttl_seconds=99
+            )
+            for said in ("Two.", "Three.", "Four."):
+                alice.say(since, said, model="echo")
+            assert alice.http.post(f"/chat/sessions/{since}/archive").status_code == 200
+        with closing(Person(gateway, gateway.create_key("bob"))) as bob:
+            bobs = bob.new_session()
+            bob.say(bobs, "Mine.", model="echo")
+            after = lines_of(gateway)
+            run(page.take("Going back"), tmp_path)
+            gateway.stop()
+            run(backup.take("Restore SQLite"), tmp_path)
+            bring_back = page.take("Going back")
+            told = "Imported 2 sessions with 8 messages; 1 were there already; 0 lines could not be imported."
+            assert told in run(bring_back, tmp_path).stderr
+            gateway.start()
+            assert "Imported 0 sessions with 0 messages; 3 were there already" in run(bring_back, tmp_path).stderr
+            assert bob.http.get("/chat/sessions").status_code == 401
+
+        assert before.keys() == {kept}
+        assert after.keys() == {kept, since, bobs}
+        assert after[kept] != before[kept]
+        assert lines_of(gateway) == {**after, **before}
+        with closing(Person(gateway, gateway.create_key("bob"))) as again:
+            assert [session["session_id"] for session in again.http.get("/chat/sessions").json()["data"]] == [bobs]
+
+
+def lines_of(gateway: GatewayProcess) -> dict[str, str]:
+    """What an export says of each session, by id."""
+    exported = gateway.command("sessions", "export")
+    assert exported.returncode == 0, exported.stderr
+    return {json.loads(line)["session_id"]: line for line in exported.stdout.splitlines()}
 
 
 def test_runbook(stub: OpenAIStub, postgresql: PostgreSQL, tmp_path: Path) -> None:
