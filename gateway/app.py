@@ -164,7 +164,6 @@ def create_app(
     )
     metrics.watch(store.gauges)
     metrics.watch(claims.gauges)
-    metrics.may_cool_down(models.configured())
     limiter = _limiter(settings, store, metrics)
     turns = _turns(settings, store, models, Estimator(counter), flights, claims, limiter, providers, metrics)
     auth = settings.auth
@@ -208,6 +207,7 @@ def _turns(
     metrics.watch(cache.gauges)
     routing = settings.routing
     health = Health(cooldown=routing.cooldown, cooldown_after=routing.cooldown_after)
+    metrics.may_cool_down(models.configured(), health.cools_for)
     router = Router(models.routes, health)
     opener = Opener(
         store=store,

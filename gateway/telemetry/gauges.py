@@ -4,9 +4,11 @@ With several workers, each figure is the sum of what they last told. A worker th
 is asked again as long as anything that it told was about work under way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Gauge
+
+from gateway.domain import Deployment
 
 Figures = Mapping[str, float]
 
@@ -25,9 +27,28 @@ SIZES = {
 }
 
 
+class _Cooling:
+    """One deployment's cool-down, told as 1 in each process that leaves it alone."""
+
+    def __init__(self, gauge: Gauge, deployment: Deployment, cools_for: Callable[[Deployment], float]) -> None:
+        self._gauge = gauge
+        self._deployment = deployment
+        self._cools_for = cools_for
+        self._is_told = False
+
+    def update(self) -> bool:
+        """Whether it cools down. Writes only what has changed: there may be many, and most are well."""
+        cools = self._cools_for(self._deployment) > 0
+        if cools is not self._is_told:
+            self._gauge.set(cools)
+            self._is_told = cools
+        return cools
+
+
 class Gauges:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._cooling: list[_Cooling] = []
         self._sources: list[Callable[[], Figures]] = []
         self._gauges: dict[str, Gauge] = {}
 
@@ -38,9 +59,23 @@ class Gauges:
             text = WORK.get(name) or SIZES[name]
             self._gauges[name] = Gauge(f"gateway_{name}", text, registry=self._registry, multiprocess_mode="livesum")
 
+    def watch_deployments(
+        self, deployments: Iterable[tuple[Deployment, tuple[str, ...]]], cools_for: Callable[[Deployment], float]
+    ) -> None:
+        """Tell from now on which of these, with the values of their labels, are left alone: `cools_for` seconds."""
+        gauge = Gauge(
+            "gateway_deployment_cooling_down",
+            "Processes that leave the deployment alone at this moment.",
+            ("model", "provider", "deployment"),
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self._cooling = [_Cooling(gauge.labels(*labels), each, cools_for) for each, labels in deployments]
+
     def update(self) -> bool:
-        """Ask every source. Returns whether there was work under way."""
-        is_busy = False
+        """Ask every source. Returns whether there was work under way, or a cool-down, whose end is to be told."""
+        cooling = [each.update() for each in self._cooling]
+        is_busy = any(cooling)
         for source in self._sources:
             for name, figure in source().items():
                 self._gauges[name].set(figure)

@@ -185,10 +185,15 @@ class Metrics:
         self._retries.append((model, provider, reason))
         self._add_up_soon()
 
-    def may_cool_down(self, deployments: Iterable[Deployment]) -> None:
-        """Tell of these from the start: in a counter that begins with 1, Prometheus sees no increase."""
-        for deployment in deployments:
-            self._cooldowns_total.labels(*_labels_of(deployment))
+    def may_cool_down(self, deployments: Iterable[Deployment], cools_for: Callable[[Deployment], float]) -> None:
+        """Tell of these from the start: in a counter that begins with 1, Prometheus sees no increase.
+
+        `cools_for` is asked how many seconds each is still left alone.
+        """
+        labelled = [(deployment, _labels_of(deployment)) for deployment in deployments]
+        for _, labels in labelled:
+            self._cooldowns_total.labels(*labels)
+        self._gauges.watch_deployments(labelled, cools_for)
 
     def cooldown(self, deployment: Deployment) -> None:
         """A deployment that was well, and is now left alone for a while."""

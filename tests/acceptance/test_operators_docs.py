@@ -138,6 +138,7 @@ def test_runbook(stub: OpenAIStub, postgresql: PostgreSQL, tmp_path: Path) -> No
             assert look("GatewayDown") == "200\n"
             assert "can be used" in look("GatewayStorageUnavailable")
             assert request_id in look("GatewayProviderFailing")
+            assert look("GatewayDeploymentLeftAlone") == ""  # nothing is
             look("GatewayPhaseSlow")
             look("GatewayLockWaitsLong")
             with postgresql.migrated_database() as url:

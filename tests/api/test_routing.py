@@ -306,6 +306,8 @@ async def test_a_deployment_that_keeps_failing_is_left_alone(two: OpenAIStub) ->
         cooldowns = 'gateway_deployment_cooldowns_total{deployment="a",model="fast",provider="openai"} 1.0'
         assert retries in told
         assert cooldowns in told
+        assert 'gateway_deployment_cooling_down{deployment="a",model="fast",provider="openai"} 1.0' in told
+        assert 'gateway_deployment_cooling_down{deployment="b",model="fast",provider="openai"} 0.0' in told
         assert well in told
 
 

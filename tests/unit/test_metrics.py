@@ -15,6 +15,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observing import observe
 from gateway.telemetry.steps import PHASES, NotedTurn, Steps
 from tests.contract.store.values import make_entry, make_session
+from tests.unit.test_providers_routing import deployment
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -214,6 +215,30 @@ async def test_a_process_that_does_nothing_more_tells_when_its_work_is_done(metr
     assert metrics._timer is None
 
 
+async def test_a_deployment_is_told_as_long_as_it_cools_down_and_then_as_well(metrics: Metrics) -> None:
+    east, west = deployment("east"), deployment("west")
+    cooling = {east: 0.0, west: 0.0}
+    metrics.may_cool_down([east, west], cooling.__getitem__)
+
+    def left_alone() -> dict[str, float]:
+        return by_label(told(metrics), "gateway_deployment_cooling_down", "deployment")
+
+    def is_to_tell_more() -> bool:
+        return metrics._timer is not None
+
+    assert left_alone() == {"east": 0, "west": 0}
+    assert not is_to_tell_more()
+    cooling[east] = 30.0
+    assert left_alone() == {"east": 1, "west": 0}
+    assert is_to_tell_more()  # nobody need ask for its end to be told
+    cooling[west] = 30.0
+    assert left_alone() == {"east": 1, "west": 1}
+    cooling[east] = cooling[west] = 0.0
+    metrics.add_up()
+    assert not is_to_tell_more()
+    assert left_alone() == {"east": 0, "west": 0}
+
+
 def written(metrics: Metrics, name: str) -> float:
     """What the last adding up has written, without another one."""
     number = metrics._registry.get_sample_value(f"gateway_{name}")
@@ -259,6 +284,7 @@ async def test_nothing_is_told_twice(metrics: Metrics) -> None:
 async def test_the_document_describes_every_metric() -> None:
     metrics = Metrics(user_labels=1)
     metrics.watch(lambda: dict.fromkeys([*gauges.WORK, *gauges.SIZES], 0))
+    metrics.may_cool_down([deployment("east")], lambda _: 0.0)
     note(metrics, make_entry(make_session(), cost=1.0, error_status=500))
     families = list(text_string_to_metric_families(metrics.exposition().decode()))
     names = {f"{family.name}_total" if family.type == "counter" else family.name: family.type for family in families}
