@@ -23,6 +23,9 @@ from gateway.values import value
 
 T = TypeVar("T")
 
+MOST_COUNTED = 10_000
+"""Sessions that wait for the search index: to count them all, after a large import, would take as long as a batch."""
+
 
 def read_after(opening: TurnOpening, session: Session) -> int:
     """The `seq` up to which the caller's cached messages still hold: all of them, or none.

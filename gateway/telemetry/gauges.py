@@ -1,10 +1,11 @@
 """What is so at this moment: figures that their owners tell when they are asked, by names that are known here.
 
-With several workers, each figure is the sum of what they last told. A worker that is idle tells nothing any more: so it
-is asked again as long as anything that it told was about work under way.
+With several workers, each figure is the sum of what they last told, save those that all of them see alike. A worker
+that is idle tells nothing any more: so it is asked again as long as anything that it told was about work under way.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -25,6 +26,11 @@ SIZES = {
     "window_cache_entries": "Windows in memory.",
     "window_cache_bytes": "About how many bytes the windows in memory take.",
 }
+
+SHARED = {
+    "search_index_backlog": "Sessions with something that the search index does not have yet; 10,000: or more.",
+}
+"""Of the one database: what was told last counts. Whoever is asked for metrics has just told its own."""
 
 
 class _Cooling:
@@ -53,11 +59,12 @@ class Gauges:
         self._gauges: dict[str, Gauge] = {}
 
     def watch(self, source: Callable[[], Figures]) -> None:
-        """Tell these figures from now on. `source` is quick, and always has the same names, of WORK or of SIZES."""
+        """Tell these figures from now on. `source` is quick, and always has the same names, of those above."""
         self._sources.append(source)
         for name in source():
-            text = WORK.get(name) or SIZES[name]
-            self._gauges[name] = Gauge(f"gateway_{name}", text, registry=self._registry, multiprocess_mode="livesum")
+            text = WORK.get(name) or SIZES.get(name) or SHARED[name]
+            mode: Literal["livemostrecent", "livesum"] = "livemostrecent" if name in SHARED else "livesum"
+            self._gauges[name] = Gauge(f"gateway_{name}", text, registry=self._registry, multiprocess_mode=mode)
 
     def watch_deployments(
         self, deployments: Iterable[tuple[Deployment, tuple[str, ...]]], cools_for: Callable[[Deployment], float]

@@ -1,7 +1,10 @@
 """What is noted of turns and requests, and what Prometheus is told of it."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -239,6 +242,36 @@ async def test_a_deployment_is_told_as_long_as_it_cools_down_and_then_as_well(me
     assert left_alone() == {"east": 0, "west": 0}
 
 
+IN_TWO_PROCESSES = """
+import os
+from gateway.telemetry.metrics import Metrics
+
+def tell(queue, backlog):
+    metrics = Metrics()
+    metrics.watch(lambda: {"database_pool_size": queue, "search_index_backlog": backlog})
+    return metrics.exposition().decode()
+
+if (child := os.fork()) == 0:
+    tell(10, 7)
+    os._exit(0)
+os.waitpid(child, 0)
+print(tell(10, 5))
+"""
+
+
+def test_what_all_processes_see_alike_is_not_added_up(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", IN_TWO_PROCESSES],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "gateway_database_pool_size 20.0" in done.stdout
+    assert "gateway_search_index_backlog 5.0" in done.stdout
+
+
 def written(metrics: Metrics, name: str) -> float:
     """What the last adding up has written, without another one."""
     number = metrics._registry.get_sample_value(f"gateway_{name}")
@@ -283,7 +316,7 @@ async def test_nothing_is_told_twice(metrics: Metrics) -> None:
 
 async def test_the_document_describes_every_metric() -> None:
     metrics = Metrics(user_labels=1)
-    metrics.watch(lambda: dict.fromkeys([*gauges.WORK, *gauges.SIZES], 0))
+    metrics.watch(lambda: dict.fromkeys([*gauges.WORK, *gauges.SIZES, *gauges.SHARED], 0))
     metrics.may_cool_down([deployment("east")], lambda _: 0.0)
     note(metrics, make_entry(make_session(), cost=1.0, error_status=500))
     families = list(text_string_to_metric_families(metrics.exposition().decode()))

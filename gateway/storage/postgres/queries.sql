@@ -720,6 +720,10 @@ SELECT session_id, version FROM search_queue LIMIT $1;
 -- $1 limit, $2 user.
 SELECT session_id, version FROM search_queue WHERE user_id = $2 LIMIT $1;
 
+-- name: count_sessions_to_index
+-- $1 limit.
+SELECT count(*) FROM (SELECT 1 FROM search_queue LIMIT $1) AS waiting;
+
 -- name: title_to_index
 -- $1 session.
 SELECT user_id, name, created_at FROM sessions WHERE id = $1;

@@ -8,7 +8,7 @@ from gateway.ports import Page
 from gateway.storage.postgres.pool import Link
 from gateway.storage.postgres.rows import to_hit
 from gateway.storage.postgres.vectors import owned_query, to_query, to_vector
-from gateway.storage.rules import page
+from gateway.storage.rules import MOST_COUNTED, page
 from gateway.storage.words import snippet, text_of
 
 _SESSIONS = 100
@@ -39,6 +39,11 @@ async def index(link: Link, limit: int, user_id: str | None) -> tuple[int, bool]
         if not is_all:
             return indexed, True
     return indexed, len(waiting) == _SESSIONS
+
+
+async def backlog(link: Link) -> int:
+    """How many sessions lack something, up to MOST_COUNTED."""
+    return int(await link.value("count_sessions_to_index", MOST_COUNTED))
 
 
 async def _waiting(link: Link, user_id: str | None) -> Sequence[tuple[str, int]]:

@@ -82,6 +82,8 @@ class PostgresStore:
     ) -> None:
         self._timeout = timeout
         self._accounting = asyncio.Lock()
+        self._backlog = 0
+        """Of the search index, when it was last looked at."""
         self._pool = Pool(url, statements, timeout=timeout, size=pool_size, statement_cache_size=statement_cache_size)
 
     async def start(self) -> None:
@@ -99,7 +101,7 @@ class PostgresStore:
         await self._read(_ping)
 
     def gauges(self) -> Mapping[str, float]:
-        return self._pool.gauges()
+        return {**self._pool.gauges(), "search_index_backlog": self._backlog}
 
     # users and keys
 
@@ -274,7 +276,9 @@ class PostgresStore:
         )
 
     async def index_messages(self, *, limit: int) -> int:
-        return await self._index(limit, None)
+        indexed = await self._index(limit, None)
+        self._backlog = await self._read(search.backlog) if indexed else 0
+        return indexed
 
     async def _index(self, limit: int, user_id: str | None) -> int:
         indexed = 0

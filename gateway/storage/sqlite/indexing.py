@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.storage.rules import MOST_COUNTED
 from gateway.storage.sqlite.queries import QUERIES
 from gateway.storage.words import text_of, words_of
 
@@ -78,6 +79,12 @@ def _read(
         bodies.append((seq, body))
         space -= len(body)
     return Lacking(session_id, user_id, version, created_at, last_seq, name, bodies, is_all)
+
+
+def backlog(connection: sqlite3.Connection) -> int:
+    """How many sessions lack something, up to MOST_COUNTED."""
+    [(count,)] = connection.execute(QUERIES["count_search_queue"], {"limit": MOST_COUNTED})
+    return int(count)
 
 
 def size_of(lacking: Sequence[Lacking]) -> int:

@@ -582,6 +582,10 @@ FROM search_queue AS q JOIN sessions AS s ON s.id = q.session_id
 WHERE q.user_id = :user_id
 LIMIT :limit;
 
+-- name: count_search_queue
+-- How many sessions those are, but no more than are asked for.
+SELECT count(*) FROM (SELECT 1 FROM search_queue LIMIT :limit);
+
 -- name: list_unindexed_messages
 -- The messages of a session that follow the last one in the index: they come there in their order.
 SELECT seq, CAST(body AS BLOB) FROM messages

@@ -59,6 +59,8 @@ class SqliteStore:
     def __init__(self, url: str, *, timeout: float = 2.0, checkpoints: bool = True) -> None:
         self._lanes = Lanes(url, timeout=timeout, checkpoints=checkpoints)
         self._known = KnownSessions()
+        self._backlog = 0
+        """Of the search index, when it was last looked at."""
 
     async def start(self) -> None:
         self._known.forget()
@@ -71,7 +73,7 @@ class SqliteStore:
         await self._lanes.read(_ping)
 
     def gauges(self) -> Mapping[str, float]:
-        return {"database_write_queue": self._lanes.write_queue}
+        return {"database_write_queue": self._lanes.write_queue, "search_index_backlog": self._backlog}
 
     # users and keys
 
@@ -251,7 +253,9 @@ class SqliteStore:
         )
 
     async def index_messages(self, *, limit: int) -> int:
-        return await self._index(None, limit)
+        indexed = await self._index(None, limit)
+        self._backlog = await self._lanes.search(indexing.backlog) if indexed else 0
+        return indexed
 
     async def _index(self, user_id: str | None, limit: int) -> int:
         """Bring what is stored of one user, or of everyone, into the index. Returns of how many texts, or about."""
