@@ -4,7 +4,10 @@ Only what stands in the provider's own JSON error body is passed on, and never a
 gateway called it with: some providers repeat part of a refused key.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any
 
@@ -81,8 +84,8 @@ def is_the_deployments(error: GatewayError) -> bool:
     return isinstance(error, ProviderBroken | ProviderTimeout)
 
 
-def retry_after(error: GatewayError) -> float:
-    """Seconds that the provider asked to be left alone for; 0 if it did not. Dates are not read."""
+def retry_after(error: GatewayError, clock: Callable[[], float] = time.time) -> float:
+    """Seconds that the provider asked to be left alone for; 0 if it did not. A date is held against `clock`."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(error.headers[name]) * unit
@@ -90,7 +93,17 @@ def retry_after(error: GatewayError) -> float:
             continue
         if 0 < seconds < inf:
             return seconds
-    return 0.0
+    return _seconds_until(error.headers.get("retry-after", ""), clock)
+
+
+def _seconds_until(date: str, clock: Callable[[], float]) -> float:
+    """0 for one that is over, and for what is no date as HTTP writes them."""
+    try:
+        at = parsedate_to_datetime(date)
+        # HTTP's dates are GMT, also those that say "-0000", or nothing.
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - clock())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
 
 
 def _is_passing(status: int) -> bool:

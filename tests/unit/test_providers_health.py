@@ -90,7 +90,9 @@ def test_to_ask_one_that_is_well_changes_nothing(health: Health) -> None:
     assert health.cools_for(A) == 0
 
 
-@pytest.mark.parametrize(("asked_for", "seconds"), [("7", 7), ("0.5", 0.5), ("3600", 30)])
+@pytest.mark.parametrize(
+    ("asked_for", "seconds"), [("7", 7), ("0.5", 0.5), ("3600", 30), ("Fri, 01 Mar 2999 12:00:00 GMT", 30)]
+)
 def test_one_that_asks_for_a_pause_gets_it_at_once_within_bounds(
     health: Health, asked_for: str, seconds: float
 ) -> None:
