@@ -239,6 +239,7 @@ def _limiter(settings: Settings, store: Store, metrics: Metrics) -> Limiter:
         user=limits.user.limits,
         on_unavailable=limits.on_unavailable,
         on_refusal=metrics.limited,
+        split_among=settings.server.workers if limits.storage == "memory:" else 1,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from gateway.errors import StorageUnavailable
 from gateway.ports import ClosedTurn, Store
@@ -108,6 +109,22 @@ async def test_a_stream_that_breaks_off_is_settled_with_what_came(store: Store) 
         [row] = await gateway.ledger(ada)
         refused = await ada.ask(None, max_tokens=980)
         assert f"Used or reserved: {row.usage.total_tokens} tokens" in refusal(refused, 429)["message"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_limits_of_single_keys_in_several_workers_are_warned_of_once(store: Store, workers: int) -> None:
+    async with compose(store, {"server": {"workers": workers}}) as gateway:
+        admin = await gateway.person("root", admin=True)
+        made = await admin.http.post("/admin/keys", json={"user": "ada", "limits": {"requests_per_minute": 9}})
+        body = {"model": "echo", "messages": [{"role": "user", "content": "Hello."}]}
+        with structlog.testing.capture_logs() as said:
+            for _ in range(2):
+                headers = {"authorization": f"Bearer {made.json()['key']}"}
+                answer = await gateway.client().post("/v1/chat/completions", json=body, headers=headers)
+                assert answer.status_code == 200
+        assert ["each worker counts" in line["event"] for line in said if line["log_level"] == "warning"] == [True] * (
+            workers - 1
+        )
 
 
 class ForgetfulStore(InMemoryStore):

@@ -80,6 +80,28 @@ def test_who_has_no_limits_is_granted_everything_by_nobody() -> None:
     assert grant_for(Limiter(Counters(), InMemoryStore()), caller(Limits())) is None
 
 
+def test_that_limits_are_split_is_said_at_the_first_call_that_has_some() -> None:
+    limiter = Limiter(Counters(), InMemoryStore(), split_among=4)
+    with structlog.testing.capture_logs() as said:
+        for who in (caller(), caller(Limits())):
+            assert grant_for(limiter, who) is None
+        assert said == []
+        for who in (caller(user=Limits(parallel_calls=1)), caller(Limits(parallel_calls=1))):
+            grant(limiter, who)
+    [line] = said
+    assert "set limits.storage" in line["event"]
+    told = {name: line[name] for name in ("log_level", "workers", "limit", "of", "owner")}
+    assert told == {"log_level": "warning", "workers": 4, "limit": "parallel_calls", "of": "user", "owner": "user_1"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"split_among": 4, "user": Limits(requests_per_minute=9)}])
+def test_nothing_is_said_of_limits_that_are_whole_or_were_spoken_of_at_the_start(settings: dict[str, Any]) -> None:
+    limiter = Limiter(Counters(), InMemoryStore(), **settings)
+    with structlog.testing.capture_logs() as said:
+        grant(limiter, caller(Limits(parallel_calls=1)))
+    assert said == []
+
+
 def test_a_limit_of_ones_own_takes_the_place_of_the_default_and_others_stay() -> None:
     own = Limits(requests_per_minute=1, dollars_per_day=0.5)
     default = Limits(requests_per_minute=9, tokens_per_day=7, dollars_per_day=9.0)

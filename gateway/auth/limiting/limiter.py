@@ -60,13 +60,19 @@ class Limiter:
         user: Limits = UNLIMITED,
         on_unavailable: Literal["deny", "allow"] = "deny",
         on_refusal: Callable[[str, str], None] = lambda _name, _of: None,
+        split_among: int = 1,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`key`, `user`: what holds where a caller's own limits are open. `on_refusal` is told a limit, and whose."""
+        """`key`, `user`: what holds where a caller's own limits are open. `on_refusal` is told a limit, and whose.
+
+        `split_among`: processes that each have counters of their own for the same callers, this one among them.
+        """
         self._counters = counters
         self._store = store
         self._key, self._user = key, user
         self._has_defaults = not key == user == UNLIMITED
+        self._split_among = split_among
+        self._is_split_unsaid = split_among > 1 and not self._has_defaults  # of defaults, the start has said so
         self._denies = on_unavailable == "deny"
         self._on_refusal = on_refusal
         self._sleep = sleep
@@ -78,7 +84,22 @@ class Limiter:
         """All that hold for the caller. Costs those who have none two comparisons."""
         if caller.limits is UNLIMITED and caller.user_limits is UNLIMITED and not self._has_defaults:
             return ()
-        return limits_of(caller, self._key, self._user)
+        limits = limits_of(caller, self._key, self._user)
+        if self._is_split_unsaid and limits:
+            self._say_split(limits[0])
+        return limits
+
+    def _say_split(self, limit: Limit) -> None:
+        """Once in each process: limits of a single key or user are in the database, where no start looks for them."""
+        self._is_split_unsaid = False
+        log.warning(
+            "each worker counts limits for itself, so that callers get up to as many times as much: set limits.storage "
+            "to a redis:// URL",
+            workers=self._split_among,
+            limit=limit.name,
+            of=limit.of,
+            owner=limit.owner,
+        )
 
     async def take(
         self, caller: Caller, amounts: Amounts, slots: Sequence[Limit], holder: str, at: datetime
