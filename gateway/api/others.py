@@ -1,7 +1,8 @@
 """/admin/users/{user_id}/sessions: somebody else's sessions, for admins to read.
 
 The answers are those of /chat/sessions: the same handlers, for which the path names whose sessions it is about. To read
-what was said is noted in the audit log before it is shown; an admin's own sessions are nobody else's.
+what was said, or a list, which shows titles and instructions, is noted in the audit log before it is shown; an admin's
+own sessions are nobody else's.
 """
 
 from starlette.requests import Request
@@ -23,8 +24,11 @@ class OthersRoutes:
         self._contents = contents
 
     async def list(self, request: Request) -> Response:
-        await self._owner(request)
-        return await self._sessions.list(request)
+        """Every page is noted, as of messages: were it the first one alone, nobody need ask for that."""
+        owner = await self._owner(request)
+        response = await self._sessions.list(request)
+        await self._note(request, _entry(request, owner.id, "session.list"))
+        return response
 
     async def get(self, request: Request) -> Response:
         await self._owner(request)
@@ -37,14 +41,14 @@ class OthersRoutes:
     async def messages(self, request: Request) -> Response:
         await self._owner(request)
         response = await self._contents.messages(request)
-        await self._note(request, session_id_of(request))
+        await self._note(request, _entry(request, session_id_of(request)))
         return response
 
     async def search(self, request: Request) -> Response:
         """Noted with the user as its target: it may have read any of their sessions."""
         owner = await self._owner(request)
         response = await self._contents.search(request)
-        await self._note(request, owner.id)
+        await self._note(request, _entry(request, owner.id))
         return response
 
     async def export(self, request: Request) -> Response:
@@ -63,10 +67,10 @@ class OthersRoutes:
             raise NotFound(f"There is no user {user_id!r}.", code="user_not_found", param="user_id")
         return user
 
-    async def _note(self, request: Request, target: str) -> None:
+    async def _note(self, request: Request, entry: AuditEntry) -> None:
         if owner_id(request) != caller_id(request):
-            await self._store.add_audit(_entry(request, target))
+            await self._store.add_audit(entry)
 
 
-def _entry(request: Request, target: str) -> AuditEntry:
-    return audit_entry("session.read", target, actor_of(request), user_id=owner_id(request))
+def _entry(request: Request, target: str, action: str = "session.read") -> AuditEntry:
+    return audit_entry(action, target, actor_of(request), user_id=owner_id(request))

@@ -10,7 +10,7 @@ from gateway.ports import Store
 from tests.api.composed import STORES, Composed, Json, Person, compose, new_store, refusal
 
 BELOW = ["", "/search?q=ada", "/{}", "/{}/messages", "/{}/stats", "/{}/export"]
-READING = ["/search?q=ada", "/{}/messages", "/{}/export"]
+READING = ["", "/search?q=ada", "/{}/messages", "/{}/export"]
 
 
 @pytest.fixture(params=STORES)
@@ -27,7 +27,7 @@ async def session(ada: Person) -> str:
 
 async def reads(admin: Person) -> list[Json]:
     entries: list[Json] = (await admin.http.get("/admin/audit")).json()["data"]
-    return [entry for entry in entries if entry["action"] == "session.read"]
+    return [entry for entry in entries if entry["action"] in {"session.read", "session.list"}]
 
 
 @pytest.mark.parametrize("below", BELOW)
@@ -124,6 +124,7 @@ async def test_paths_that_name_a_user_are_admins(gateway: Composed) -> None:
 async def test_reading_what_was_said_is_noted_once(ada: Person, admin: Person, session: str, below: str) -> None:
     response = await admin.http.get(f"/admin/users/{ada.user_id}/sessions{below.format(session)}")
     [entry] = await reads(admin)
+    assert entry["action"] == ("session.read" if below else "session.list")
     [key] = (await admin.http.get("/admin/keys?user=root")).json()["data"]
     assert entry["target"] == (session if "{}" in below else ada.user_id)
     assert entry["actor"] == {"user_id": admin.user_id, "key_id": key["id"]}
@@ -138,6 +139,13 @@ async def test_reading_what_was_said_is_noted_once(ada: Person, admin: Person, s
 async def test_to_look_at_what_there_is_leaves_no_entry(ada: Person, admin: Person, session: str, below: str) -> None:
     await admin.http.get(f"/admin/users/{ada.user_id}/sessions{below.format(session)}")
     assert await reads(admin) == []
+
+
+async def test_every_page_of_a_list_is_noted_and_one_that_is_refused_is_not(ada: Person, admin: Person) -> None:
+    for query in ("limit=1", "limit=1&offset=1", "metadata[team]=x"):
+        await admin.http.get(f"/admin/users/{ada.user_id}/sessions?{query}")
+    refusal(await admin.http.get(f"/admin/users/{ada.user_id}/sessions?limit=0"), 400)
+    assert [(entry["action"], entry["target"]) for entry in await reads(admin)] == [("session.list", ada.user_id)] * 3
 
 
 async def test_an_id_that_a_client_chose_is_noted_as_its_hash(store: Store) -> None:
