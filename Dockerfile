@@ -33,7 +33,7 @@ EXPOSE 8000
 # http.client rather than urllib.request: it never goes through a proxy that the environment names.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
     CMD ["python", "-c", "import http.client, os; probe = http.client.HTTPConnection('127.0.0.1', os.environ['GATEWAY_SERVER__PORT'], timeout=4); probe.request('GET', '/healthz'); exit(probe.getresponse().status != 200)"]
-# On SIGTERM running turns get server.shutdown_timeout (30 s) to end: stop it with `docker stop --time 35`.
+# On SIGTERM running turns get server.shutdown_timeout (30 s) to end: stop it with `docker stop -t 40`.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gateway"]
 CMD ["serve"]

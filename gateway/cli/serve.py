@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.console import Config, read_settings
+from gateway.cli.console import Config, mistakes_reported, read_settings
 from gateway.telemetry.sharing import shared_metrics
 
 
@@ -19,7 +19,7 @@ def serve(
     settings = read_settings(config)
     given = {"host": host, "port": port, "workers": workers}
     server = settings.server.model_copy(update={name: value for name, value in given.items() if value is not None})
-    with shared_metrics() if server.workers > 1 else nullcontext():
+    with mistakes_reported(), shared_metrics() if server.workers > 1 else nullcontext():
         from gateway.cli.server import run_server  # noqa: PLC0415 - see above
 
         code = run_server(settings.model_copy(update={"server": server}))

@@ -9,17 +9,28 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.settings import SettingsError
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """For the parent of several workers, before it loads what serves; an operator's own directory is left as it is."""
+    """For the parent of several workers, before it loads what serves; an operator's own directory is left as it is.
+
+    Raises SettingsError where nothing can be written, as in a container with a read-only root.
+    """
     if DIRECTORY in os.environ:
         yield
         return
     parent = os.getpid()
-    directory = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")
+    try:
+        directory = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")
+    except OSError as exc:
+        raise SettingsError(
+            f"server.workers above 1 needs a directory for temporary files: {exc.strerror}. "
+            "Let it write to /tmp, or to another that TMPDIR names."
+        ) from exc
     try:
         yield
     finally:

@@ -40,6 +40,17 @@ def settings_of(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, file: 
     return parse_settings({}) if file is None else load_settings(file)
 
 
+# ── The image ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "docs/install.md"])
+def test_docker_is_told_to_give_running_turns_their_time(name: str) -> None:
+    """By the short name of the option: the long one is --time or --timeout, as old as Docker is."""
+    [stop] = re.findall(r"docker stop ([^`\n]+)", (ROOT / name).read_text())
+    [wait] = re.findall(r"^-t (\d+)\b", stop)
+    assert seconds(wait) >= NEEDED
+
+
 # ── Compose ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -71,6 +82,12 @@ def test_compose_mounts_what_there_is() -> None:
     scraped = yaml.safe_load((CONFIG / "prometheus" / "scrape.yml").read_text())["scrape_configs"][0]
     assert scraped["authorization"]["credentials_file"] in [target for _, target, *_ in mounts]
     assert scraped["static_configs"][0]["targets"] == [f"gateway:{PORT}"]
+
+
+def test_compose_keeps_what_prometheus_writes() -> None:
+    service = COMPOSE["services"]["prometheus"]
+    [kept] = [target for source, target in (volume.split(":")[:2] for volume in service["volumes"]) if source[0] != "."]
+    assert f"--storage.tsdb.path={kept}" in service["command"]
 
 
 def test_compose_configures_grafana() -> None:
