@@ -103,6 +103,7 @@ class KeyChanges:
 
     fields: frozenset[str]
     name: str | None = None
+    scopes: frozenset[Scope] = frozenset({Scope.USER})
     allowed_models: frozenset[str] | None = None
     limits: Limits = UNLIMITED
     expires_at: datetime | None = None

@@ -13,7 +13,7 @@ from gateway.api.responses import json_response, list_response, timestamp
 from gateway.api.schemas import KeyFilter, KeyInput, KeyPatch, RotationInput, validate, validate_query
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.changing import rotate_key, update_key
-from gateway.auth.issuing import expiry, issue_key, revoke_key
+from gateway.auth.issuing import expiry, issue_key, revoke_key, scopes_of
 from gateway.auth.keys import parse_key
 from gateway.domain import ApiKey, KeyChanges
 from gateway.errors import NotFound
@@ -114,9 +114,12 @@ def key_changes(given: KeyPatch) -> KeyChanges:
     fields = (named & {"name", "allowed_models"}) | named_limits(given)
     if "expires_in" in named:
         fields = fields | {"expires_at"}
+    if "admin" in named:
+        fields = fields | {"scopes"}
     return KeyChanges(
         frozenset(fields),
         name=given.name,
+        scopes=scopes_of(admin=given.admin),
         allowed_models=None if models is None else frozenset(models),
         limits=limits_of(given.limits),
         expires_at=None if expires_in is None else expiry(datetime.now(UTC), expires_in),

@@ -126,7 +126,7 @@ class LimitsInput(_Input):
 
 class KeyInput(_Input):
     user: str = Field(description="name of the key's user, who is created with the first key")
-    admin: bool = False
+    admin: bool = Field(False, description="whether it may use /admin and /metrics too")
     name: Name | None = None
     expires_in: str | None = Field(None, description="such as 90s, 15m, 12h, 30d or 4w")
     allowed_models: ModelNames | None = Field(None, description="names that it may send as model; null: any")
@@ -137,6 +137,9 @@ class KeyPatch(_Input):
     """What is to change about a key."""
 
     name: Name | None = None
+    admin: bool = Field(  # of no default that a document could tell: clients made from it would send it, unasked
+        default_factory=bool, description="whether it may use /admin and /metrics too"
+    )
     allowed_models: ModelNames | None = Field(None, description="null: any")
     limits: LimitsInput | None = Field(None, description="those that are named change; null: none at all")
     expires_in: str | None = Field(None, description="from now, such as 30d; null: never")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from gateway.auth.audit import OPERATOR, Actor, audit_entry
 from gateway.auth.issuing import check_key_name, check_user_name, expiry
 from gateway.auth.keys import generate_key, hash_key
-from gateway.domain import ApiKey, KeyChanges, Limits, Rotation, User, UserChanges
+from gateway.domain import ApiKey, KeyChanges, Limits, Rotation, Scope, User, UserChanges
 from gateway.errors import Conflict
 from gateway.ids import new_user_id
 from gateway.ports import Store
@@ -20,7 +20,7 @@ _LIMITS = frozenset(field.name for field in fields(Limits))
 async def update_key(store: Store, key_id: str, changes: KeyChanges, *, actor: Actor = OPERATOR) -> ApiKey | None:
     """None if there is no such key. Raises InvalidRequest for a name that is not one."""
     check_key_name(changes.name)
-    audit = audit_entry("key.update", key_id, actor, **_counts(changes))
+    audit = audit_entry("key.update", key_id, actor, **_scopes(changes), **_counts(changes))
     return await store.update_key(key_id, changes, audit=audit)
 
 
@@ -75,9 +75,14 @@ async def set_disabled(store: Store, user_id: str, disabled: bool, *, actor: Act
     return await store.update_user(user_id, changes, audit=audit)
 
 
+def _scopes(changes: KeyChanges) -> dict[str, bool]:
+    """Whether the key may do an admin's work from now on, if that is set: who may is what the log is read for."""
+    return {"admin": Scope.ADMIN in changes.scopes} if "scopes" in changes.fields else {}
+
+
 def _counts(changes: KeyChanges | UserChanges) -> dict[str, int]:
-    """Which fields are set, each with how much it holds: the audit log is never told what."""
-    counts = {name: _size(getattr(changes, name)) for name in sorted(changes.fields - _LIMITS)}
+    """Which other fields are set, each with how much it holds: the audit log is never told what."""
+    counts = {name: _size(getattr(changes, name)) for name in sorted(changes.fields - _LIMITS - {"scopes"})}
     limits = len(changes.fields & _LIMITS)
     return {**counts, "limits": limits} if limits else counts
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.auth.audit import OPERATOR, Actor, audit_entry
 from gateway.auth.keys import generate_key, hash_key, parse_key
-from gateway.domain import UNLIMITED, ApiKey, Limits, Scope, User
+from gateway.domain import UNLIMITED, ApiKey, AuditEntry, Limits, Scope, User
 from gateway.errors import InvalidRequest
 from gateway.ids import new_user_id
 from gateway.ports import Store
@@ -36,7 +36,7 @@ async def issue_key(
     """
     key, text = _new_key(user_name, pepper, admin=admin, name=name, expires_in=expires_in)
     key = replace(key, allowed_models=allowed_models, limits=limits)
-    return await store.add_key(key, audit=audit_entry("key.create", key.id, actor)), text
+    return await store.add_key(key, audit=_creation(key, actor)), text
 
 
 async def issue_first_keys(store: Store, pepper: str | None) -> Mapping[str, str] | None:
@@ -47,8 +47,14 @@ async def issue_first_keys(store: Store, pepper: str | None) -> Mapping[str, str
     if await store.has_keys():
         return None
     new = {name: _new_key(name, pepper, admin=name == "admin", name="first start") for name in ("admin", "user")}
-    added = await store.add_first_keys([(key, audit_entry("key.create", key.id)) for key, _ in new.values()])
+    added = await store.add_first_keys([(key, _creation(key)) for key, _ in new.values()])
     return {name: text for name, (_, text) in new.items()} if added else None
+
+
+def _creation(key: ApiKey, actor: Actor = OPERATOR) -> AuditEntry:
+    """Who is given an admin's rights is what the audit log is read for: it is told that, of all that a key may do."""
+    rights = {"admin": True} if Scope.ADMIN in key.scopes else {}
+    return audit_entry("key.create", key.id, actor, **rights)
 
 
 def _new_key(
@@ -62,12 +68,16 @@ def _new_key(
         id=new.id,
         user=User(new_user_id(), user_name),
         name=name,
-        scopes=frozenset({Scope.USER, Scope.ADMIN}) if admin else frozenset({Scope.USER}),
+        scopes=scopes_of(admin=admin),
         hash=hash_key(new.text, pepper),
         created_at=now,
         expires_at=None if expires_in is None else expiry(now, expires_in),
     )
     return key, new.text
+
+
+def scopes_of(*, admin: bool) -> frozenset[Scope]:
+    return frozenset({Scope.USER, Scope.ADMIN}) if admin else frozenset({Scope.USER})
 
 
 def check_key_name(name: str | None) -> None:

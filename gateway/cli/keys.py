@@ -31,7 +31,7 @@ _UNKNOWN = "There is no such key. `gateway keys list` shows the ids."
 @keys_app.command("create")
 def create_key(
     user: Annotated[str, typer.Option(help="The key's user; created if new.")],
-    admin: Annotated[bool, typer.Option("--admin", help="Let the key use /admin routes too.")] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="Let the key use /admin and /metrics too.")] = False,
     name: Annotated[str | None, typer.Option(help="A name to tell keys apart.")] = None,
     expires_in: Annotated[str | None, typer.Option(help="Such as 90s, 15m, 12h, 30d or 4w.")] = None,
     model: Models = None,
@@ -80,6 +80,9 @@ def list_keys(
 def update(
     id_or_key: IdOrKey,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    admin: Annotated[
+        bool | None, typer.Option("--admin/--no-admin", help="Let it use /admin and /metrics too, or no longer.")
+    ] = None,
     model: Models = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Let it use any model.")] = False,
     limit: Limit = None,
@@ -90,11 +93,13 @@ def update(
     """Change what a key may do, and for how long. It counts everywhere within 5 seconds."""
     if (model and any_model) or (expires_in and no_expiry):
         fail("Choose one of --model and --any-model, and one of --expires-in and --no-expiry.", code=2)
-    asked = {"name": name, "allowed_models": model, "limits": given_limits(limit or ()), "expires_in": expires_in}
+    limits = given_limits(limit or ())
+    asked = {"name": name, "admin": admin, "allowed_models": model, "limits": limits, "expires_in": expires_in}
     cleared = {field for field, is_cleared in (("allowed_models", any_model), ("expires_in", no_expiry)) if is_cleared}
-    given = _patch({field: value for field, value in asked.items() if value or field in cleared})
+    given = _patch({field: value for field, value in asked.items() if value or value is False or field in cleared})
     if not given.model_fields_set:
-        fail("Say what to change: --name, --model, --any-model, --limit, --expires-in or --no-expiry.", code=2)
+        options = "--name, --admin, --no-admin, --model, --any-model, --limit, --expires-in or --no-expiry"
+        fail(f"Say what to change: {options}.", code=2)
     with mistakes_reported():
         changes = key_changes(given)
     key_id = parse_key(id_or_key) or id_or_key

@@ -35,6 +35,11 @@ function announce(text) {
   status.textContent = text;
 }
 
+/** The key that somebody is signed in with may from now on do what these scopes say. */
+function signedInWith(scopes) {
+  who = { ...who, scopes, isAdmin: scopes.includes("admin") };
+}
+
 function place() {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const [name, item] = path.split("/");
@@ -80,7 +85,8 @@ async function show({ moveFocus }) {
   else if (moveFocus) heading.focus();
   scrollTo(0, 0);
   try {
-    await view.show(body, { who, item, query, range, signal, link, announce, tools, heading, reload: () => show({ moveFocus: false }) });
+    const reload = () => show({ moveFocus: false });
+    await view.show(body, { who, item, query, range, signal, link, announce, tools, heading, reload, signedInWith });
     announce(`${view.title} loaded`);
   } catch (error) {
     if (!signal.aborted) replace(body, problem(error));
@@ -110,7 +116,8 @@ async function start() {
     signedOut();
     return;
   }
-  who = { ...found, isAdmin: found.scopes.includes("admin") };
+  who = found;
+  signedInWith(found.scopes);
   await show({ moveFocus: main.contains(document.activeElement) });
 }
 

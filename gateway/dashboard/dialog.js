@@ -3,15 +3,17 @@
 import { button, h } from "./dom.js";
 import { problem } from "./problem.js";
 
+let dialogs = 0;
+
 /**
- * A form in a dialog. `submit` may return a node, which then takes the form's place; else the dialog closes.
- * Resolves when it is closed: true if `submit` was done.
+ * A form in a dialog. `submit` may return a node, which then takes the form's place, or false, which leaves it as it
+ * is; else the dialog closes. Resolves when it is closed: true if `submit` was done.
  */
 export function formDialog({ title, body, action, isDangerous = false, submit }) {
-  const heading = h("h2", { id: "dialog-title" }, title);
+  const heading = h("h2", { id: `dialog-title-${++dialogs}` }, title);
   const errors = h("div");
   const go = h("button", { type: "submit", class: isDangerous ? "danger" : "primary" }, action);
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title" });
+  const dialog = h("dialog", { "aria-labelledby": heading.id });
   let isDone = false;
   const form = h(
     "form",
@@ -21,6 +23,11 @@ export function formDialog({ title, body, action, isDangerous = false, submit })
         go.disabled = true;
         try {
           const result = await submit();
+          if (result === false) {
+            go.disabled = false;
+            go.focus();
+            return;
+          }
           isDone = true;
           if (result) show(result);
           else dialog.close();

@@ -7,7 +7,7 @@ import { ago, moment } from "./format.js";
 import { limitFields, limitText } from "./limits.js";
 import { table } from "./table.js";
 
-const LIFETIMES = [["", "Never"], ["1d", "In a day"], ["30d", "In 30 days"], ["90d", "In 90 days"], ["52w", "In a year"]];
+const LIFETIMES = [["1d", "In a day"], ["30d", "In 30 days"], ["90d", "In 90 days"], ["52w", "In a year"]];
 const OVERLAPS = [["0s", "At once"], ["1h", "In an hour"], ["24h", "In a day"], ["7d", "In a week"]];
 
 export async function keys(root, context) {
@@ -66,35 +66,39 @@ function actions(key, context) {
 
 async function create(context) {
   const user = h("input", { required: true, autocomplete: "off", value: "" });
-  const admin = h("input", { type: "checkbox" });
-  const expires = select(LIFETIMES, "");
-  const shared = sharedFields({});
+  const rights = rightsFields({ scopes: [], expires_at: null });
   const done = await formDialog({
     title: "Create a key",
     action: "Create",
-    body: [
-      field("User", user, "Created with the first key of that name."),
-      shared.name,
-      field("Expires", expires),
-      shared.rest,
-      h("label", { class: "check" }, admin, "Admin: may see and change everything"),
-    ],
-    submit: async () => {
-      const body = { user: user.value.trim(), admin: admin.checked, expires_in: expires.value || null, ...shared.read() };
-      return newKey(await send("POST", "/admin/keys", body), context);
-    },
+    body: [field("User", user, "Created with the first key of that name."), rights.elements],
+    submit: async () => newKey(await send("POST", "/admin/keys", { user: user.value.trim(), ...rights.read() }), context),
   });
   if (done) context.reload();
 }
 
 async function change(key, context) {
-  const shared = sharedFields(key);
+  const isOwn = key.id === context.who.key;
+  const rights = rightsFields(key);
   const submit = async () => {
-    await send("PATCH", `/admin/keys/${encodeURIComponent(key.id)}`, shared.read());
+    const changes = rights.read();
+    if (isOwn && changes.admin === false && !(await isGivenUp())) return false;
+    const changed = await send("PATCH", `/admin/keys/${encodeURIComponent(key.id)}`, changes);
+    if (isOwn) context.signedInWith(changed.scopes);
     context.announce("Key changed");
   };
-  const done = await formDialog({ title: `Edit ${key.name ?? key.id}`, action: "Save", body: [shared.name, shared.rest], submit });
+  const done = await formDialog({ title: `Edit ${key.name ?? key.id}`, action: "Save", body: rights.elements, submit });
   if (done) context.reload();
+}
+
+/** Whether whoever takes admin rights from the key that they are signed in with means to. */
+function isGivenUp() {
+  return formDialog({
+    title: "Give up your admin rights?",
+    action: "Give up",
+    isDangerous: true,
+    body: h("p", null, "You are signed in with this key, and will see only what is its user’s own. Another admin can give them back, or the command line."),
+    submit: () => {},
+  });
 }
 
 async function rotate(key, context) {
@@ -103,7 +107,7 @@ async function rotate(key, context) {
     title: `Rotate ${key.name ?? key.id}`,
     action: "Rotate",
     body: [
-      h("p", null, "A new key with the same user, name, models and limits takes the place of this one."),
+      h("p", null, "A new key with the same user, name, rights, models and limits takes the place of this one."),
       field("The old key stops", overlap),
     ],
     submit: async () => {
@@ -128,16 +132,34 @@ async function revoke(key, context) {
   if (done) context.reload();
 }
 
-/** The fields that a key is made with and that can be changed later. */
-function sharedFields(key) {
+/**
+ * The fields that a key is made with and that can be changed later. Who is an admin, and when a key expires, `read`
+ * tells only where that was changed here: somebody else may have changed it since.
+ */
+function rightsFields(key) {
   const name = h("input", { value: key.name, maxlength: 256, autocomplete: "off" });
   const models = h("input", { value: key.allowed_models?.join(", "), autocomplete: "off", placeholder: "any" });
   const limits = limitFields(key.limits);
+  const kept = key.expires_at ? [["", moment(key.expires_at)], ["never", "Never"]] : [["", "Never"]];
+  const expires = select([...kept, ...LIFETIMES], "");
+  const isAdmin = key.scopes.includes("admin");
+  const admin = h("input", { type: "checkbox", checked: isAdmin });
   const list = () => models.value.split(",").map((model) => model.trim()).filter(Boolean);
   return {
-    name: field("Name", name, "What it is for, such as “laptop” or “batch jobs”."),
-    rest: [field("Allowed models", models, "Names with commas between them; empty: any."), limits.element],
-    read: () => ({ name: name.value || null, allowed_models: list().length ? list() : null, limits: limits.read() }),
+    elements: [
+      field("Name", name, "What it is for, such as “laptop” or “batch jobs”."),
+      field("Expires", expires),
+      field("Allowed models", models, "Names with commas between them; empty: any."),
+      limits.element,
+      h("label", { class: "check" }, admin, "Admin: may see and change everything"),
+    ],
+    read: () => ({
+      name: name.value || null,
+      allowed_models: list().length ? list() : null,
+      limits: limits.read(),
+      ...(expires.value && { expires_in: expires.value === "never" ? null : expires.value }),
+      ...(admin.checked !== isAdmin && { admin: admin.checked }),
+    }),
   };
 }
 

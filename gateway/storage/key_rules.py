@@ -51,7 +51,7 @@ def to_models(text: str | None) -> frozenset[str] | None:
 def changed_key(key: ApiKey, changes: KeyChanges) -> ApiKey:
     """Raises InvalidRequest if a text that it is to have cannot be stored."""
     check_texts(changes.name, *(changes.allowed_models or ()))
-    named = changes.fields & {"name", "allowed_models", "expires_at"}
+    named = changes.fields & {"name", "scopes", "allowed_models", "expires_at"}
     new = {name: getattr(changes, name) for name in named}
     return replace(key, limits=_changed_limits(key.limits, changes), **new)
 

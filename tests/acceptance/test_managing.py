@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.acceptance.pages import Page, run
 from tests.acceptance.process import GatewayProcess
 
 KEY = re.compile(r"sk-gw-[0-9a-z]{42}")
@@ -94,6 +95,30 @@ def test_a_key_is_changed(server: GatewayProcess) -> None:
     assert (shown["allowed_models"], shown["expires_at"] > shown["created_at"]) == (["other"], True)
 
 
+def test_a_key_is_an_admins_and_no_longer_as_the_page_says(server: GatewayProcess) -> None:
+    key, heading = server.create_key("ada"), "Making an admin of a key, and no longer one"
+    environ = {"KEY_ID": id_of(key), "GATEWAY_URL": server.url, "ADMIN_KEY": server.first_keys["admin"]}
+    with Page("keys.md") as page, server.http(key) as http:
+        given, taken = page.take(heading).splitlines()
+        run(given, server.directory, environ)
+        wait_until(lambda: http.get("/admin/keys").status_code == 200)
+        run(taken, server.directory, environ)
+        wait_until(lambda: http.get("/admin/keys").status_code == 403)
+        assert listed(server, "keys", id=id_of(key))["scopes"] == ["user"]
+        assert '"scopes":["admin","user"]' in run(page.take(heading), server.directory, environ).stdout
+
+
+def test_the_only_admin_gives_up_and_the_command_line_makes_another(server: GatewayProcess) -> None:
+    key = server.create_key("olga", "--admin")
+    done(server, "keys", "update", key, "--no-admin", "--name", "as anybody")
+    assert listed(server, "keys", id=id_of(key))["scopes"] == ["user"]
+    done(server, "keys", "update", key, "--name", "still")
+    assert listed(server, "keys", id=id_of(key))["scopes"] == ["user"]
+    done(server, "keys", "update", key, "--admin")
+    done(server, "keys", "update", key, "--name", "again")
+    assert listed(server, "keys", id=id_of(key))["scopes"] == ["admin", "user"]
+
+
 def test_a_key_is_rotated(server: GatewayProcess) -> None:
     old = server.create_key("ada", "--name", "server", "--model", "echo")
     result = done(server, "keys", "rotate", id_of(old), "--overlap", "1h")
@@ -138,6 +163,7 @@ def test_a_user_is_made_limited_disabled_and_enabled(server: GatewayProcess) -> 
         (["keys", "create", "--user", "ada", "--model", ""], 1, "allowed_models.0"),
         (["keys", "update", "key_nope", "--name", "x"], 1, "no such key"),
         (["keys", "update", "key_nope"], 2, "--any-model"),
+        (["keys", "update", "key_nope", "--admin", "--no-admin"], 1, "no such key"),
         (["keys", "update", "key_nope", "--model", "echo", "--any-model"], 2, "Choose one"),
         (["keys", "rotate", "key_nope"], 1, "no such key"),
         (["keys", "rotate", "key_nope", "--overlap", "soon"], 1, "90s, 15m"),

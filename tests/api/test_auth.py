@@ -85,6 +85,7 @@ async def test_a_pepper_guards_the_keys_of_a_stolen_database() -> None:
     [
         ("GET", "/admin/keys"),
         ("POST", "/admin/keys"),
+        ("PATCH", "/admin/keys/x"),
         ("DELETE", "/admin/keys/x"),
         ("GET", "/admin/users"),
         ("DELETE", "/admin/users/x?purge=true"),

@@ -169,6 +169,65 @@ def test_a_key_is_changed_and_rotated(visitor: Visit, gateway: GatewayProcess, s
     assert (status_with(gateway, old), status_with(gateway, new)) == (401, 200)
 
 
+def test_a_keys_expiry_and_rights_are_changed(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.admin)
+    create_key(visitor, "walker", "new boots")
+    row = page.get_by_role("row", name="new boots")
+
+    def edit(**chosen: str) -> None:
+        page.get_by_role("button", name="Edit new boots").click()
+        dialog = page.get_by_role("dialog", name="Edit new boots")
+        for label, option in chosen.items():
+            dialog.get_by_label(label).select_option(label=option)
+        dialog.get_by_label("Admin").click()
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog).to_have_count(0)
+
+    edit(Expires="In 30 days")
+    expect(row).to_contain_text("admin, user")
+    expect(row).to_contain_text("expires in 30 days")
+    edit()
+    expect(row).not_to_contain_text("admin")
+    expect(row).to_contain_text("expires in 30 days")
+    edit(Expires="Never")
+    expect(row).to_contain_text("admin, user")
+    expect(row).not_to_contain_text("expires")
+
+
+def test_admin_rights_are_given_up_when_that_is_meant(visitor: Visit, gateway: GatewayProcess) -> None:
+    page = visitor.page
+    key = gateway.create_key("root", "--admin", "--name", "second admin")
+    visitor.sign_in(key)
+    visitor.go("Keys")
+    page.get_by_role("button", name="Edit second admin").click()
+    edit = page.get_by_role("dialog", name="Edit second admin")
+    edit.get_by_label("Admin").uncheck()
+    edit.get_by_role("button", name="Save").click()
+    asked = page.get_by_role("dialog", name="Give up your admin rights?")
+    expect(asked).to_contain_text("You are signed in with this key")
+    visitor.picture("rights-given-up", whole=False)
+    page.keyboard.press("Escape")
+    expect(asked).to_have_count(0)
+    expect(edit.get_by_role("button", name="Save")).to_be_focused()
+    with gateway.http(key) as http:
+        assert http.get("/admin/users").status_code == 200
+
+    page.keyboard.press("Enter")
+    asked.get_by_role("button", name="Give up").click()
+
+    expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
+    expect(page.get_by_role("banner").get_by_text("user", exact=True)).to_be_visible()
+    expect(page.get_by_role("row", name="second admin")).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("button", name="Create a key")).to_have_count(0)
+    with gateway.http(key) as http:
+        assert http.get("/admin/users").status_code == 403
+    page.reload()
+    visitor.settle()
+    assert texts_of(page, "nav[aria-label=Views] a") == ["Overview", "Usage", "Turns", "Sessions", "Keys"]
+
+
 def test_a_user_is_disabled_and_enabled(visitor: Visit, gateway: GatewayProcess, seeded: Seeded) -> None:
     page = visitor.page
     visitor.sign_in(seeded.admin)

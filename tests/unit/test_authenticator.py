@@ -8,7 +8,7 @@ import pytest
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.issuing import issue_key
 from gateway.auth.keys import generate_key, hash_key
-from gateway.domain import ApiKey, Caller, Limits, Scope, User, UserChanges
+from gateway.domain import ApiKey, Caller, KeyChanges, Limits, Scope, User, UserChanges
 from gateway.errors import AuthenticationFailed, StorageUnavailable
 from gateway.storage.memory import InMemoryStore
 
@@ -176,6 +176,22 @@ async def test_a_key_revoked_elsewhere_works_no_longer_than_it_is_believed() -> 
     await gate.enter(text)
     gate.clock.now += 0.001
     assert "revoked" in (await gate.refusal(f"Bearer {text}")).message
+
+
+async def test_rights_taken_elsewhere_are_had_no_longer_than_a_key_is_believed() -> None:
+    gate = Gate(cache_seconds=5.0)
+    key, text = await gate.issue(admin=True)
+    _, sign_in = await gate.authenticator.sign_in(text)
+
+    async def scopes() -> set[frozenset[Scope]]:
+        return {(await gate.enter(text)).scopes, (await gate.authenticator.signed_in(str(sign_in))).scopes}
+
+    assert await scopes() == {frozenset(Scope)}
+    await gate.store.update_key(key.id, KeyChanges(frozenset({"scopes"}), scopes=frozenset({Scope.USER})))
+    gate.clock.now += 4.999
+    assert await scopes() == {frozenset(Scope)}
+    gate.clock.now += 0.001
+    assert await scopes() == {frozenset({Scope.USER})}
 
 
 async def test_a_key_is_believed_from_when_the_store_was_asked_not_from_when_it_answered() -> None:

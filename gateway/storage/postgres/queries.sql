@@ -107,8 +107,9 @@ WHERE k.id = $1
 FOR NO KEY UPDATE OF k;
 
 -- name: update_key
--- $1 key, $2 name, $3 allowed models, $4 limits, $5 expires: all that can be changed, in the transaction that locked it.
-UPDATE api_keys SET name = $2, allowed_models = $3, limits = $4, expires_at = $5 WHERE id = $1;
+-- $1 key, $2 name, $3 scopes, $4 allowed models, $5 limits, $6 expires: all that can be changed, in the transaction that
+-- locked it.
+UPDATE api_keys SET name = $2, scopes = $3, allowed_models = $4, limits = $5, expires_at = $6 WHERE id = $1;
 
 -- name: note_key_uses
 -- $1 keys, $2 when each was last used. A key whose row somebody has locked is left: so nobody can wait in a circle.

@@ -189,7 +189,7 @@ def from_key(key: ApiKey) -> tuple[Any, ...]:
         key.id,
         key.user.name,
         key.name,
-        " ".join(sorted(key.scopes)),
+        _from_scopes(key.scopes),
         key.hash,
         key.created_at,
         key.expires_at,
@@ -202,7 +202,12 @@ def from_key(key: ApiKey) -> tuple[Any, ...]:
 
 def from_changed_key(key: ApiKey) -> tuple[Any, ...]:
     """What can be changed of it."""
-    return key.id, key.name, from_models(key.allowed_models), from_limits(key.limits), key.expires_at
+    models, limits = from_models(key.allowed_models), from_limits(key.limits)
+    return key.id, key.name, _from_scopes(key.scopes), models, limits, key.expires_at
+
+
+def _from_scopes(scopes: frozenset[Scope]) -> str:
+    return " ".join(sorted(scopes))
 
 
 def from_session(session: Session) -> tuple[Any, ...]:

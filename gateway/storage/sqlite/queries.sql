@@ -71,7 +71,8 @@ UPDATE api_keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
 
 -- name: update_key
 -- Set all that can be changed of a key, in the transaction that read the rest.
-UPDATE api_keys SET name = :name, allowed_models = :allowed_models, limits = :limits, expires_at = :expires_at
+UPDATE api_keys
+SET name = :name, scopes = :scopes, allowed_models = :allowed_models, limits = :limits, expires_at = :expires_at
 WHERE id = :id;
 
 -- name: note_key_uses

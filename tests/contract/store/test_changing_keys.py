@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,7 +55,13 @@ async def test_no_models_at_all_are_not_any_model(store: Store) -> None:
 
 async def test_every_field_can_be_set_and_cleared(store: Store) -> None:
     before = await found(store)
-    every = {"name": "phone", "allowed_models": MODELS, "limits": LIMITS, "expires_at": at(5)}
+    every = {
+        "name": "phone",
+        "scopes": frozenset(Scope),
+        "allowed_models": MODELS,
+        "limits": LIMITS,
+        "expires_at": at(5),
+    }
     changed = await store.update_key("key_1", changes(**every))
     assert changed == await found(store)
     assert {name: getattr(changed, name) for name in every} == every
@@ -69,7 +76,7 @@ async def test_fields_that_are_not_named_stay(store: Store) -> None:
     changed = await store.update_key(RESTRICTED.id, KeyChanges(frozenset({"name"}), name="x", expires_at=at(9)))
     assert changed == await found(store, RESTRICTED.id)
     assert changed is not None
-    assert (changed.name, changed.expires_at, changed.limits) == ("x", at(100), LIMITS)
+    assert changed == replace(RESTRICTED, name="x", user=changed.user)
 
 
 async def test_single_limits_change_and_the_others_stay(store: Store) -> None:
@@ -127,6 +134,15 @@ async def test_a_rotated_key_is_followed_by_one_that_may_do_the_same(store: Stor
     assert (new.hash, new.created_at, new.last_used_at) == (b"\x01" * 32, at(10), None)
     assert new.expires_at == at(110), "as long as the old one was given"
     assert await actions(store) == ["key.rotate"]
+
+
+async def test_a_successor_may_do_what_its_key_may_do_now(store: Store) -> None:
+    await store.add_key(RESTRICTED)
+    await store.update_key(RESTRICTED.id, changes(scopes=frozenset({Scope.USER})))
+    await store.update_key("key_1", changes(scopes=frozenset(Scope)))
+    for key_id, scopes in ((RESTRICTED.id, {Scope.USER}), ("key_1", set(Scope))):
+        assert await store.rotate_key(key_id, rotation(f"{key_id}_next")) is not None
+        assert {(await found(store, each)).scopes for each in (key_id, f"{key_id}_next")} == {frozenset(scopes)}
 
 
 async def test_a_key_for_ever_is_followed_by_one_for_ever(store: Store) -> None:
