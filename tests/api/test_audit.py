@@ -50,8 +50,16 @@ async def test_an_entry_says_who_did_what_when_and_by_which_request(ada: Person,
 async def test_every_operation_leaves_its_entry(ada: Person, bob: Person, admin: Person) -> None:
     [first, second] = [await ada.new_session() for _ in range(2)]
     key = (await admin.http.post("/admin/keys", json={"user": "eve"})).json()
+    carol = (await admin.http.post("/admin/users", json={"name": "carol"})).json()
+    key_path, user_path = f"/admin/keys/{key['id']}", f"/admin/users/{carol['id']}"
     operations = [
         ("key.create", key["id"], None),
+        ("user.create", carol["id"], None),
+        ("key.update", key["id"], await admin.http.patch(key_path, json={"name": "laptop"})),
+        ("key.rotate", key["id"], await admin.http.post(f"{key_path}/rotate")),
+        ("user.update", carol["id"], await admin.http.patch(user_path, json={"limits": {"parallel_calls": 1}})),
+        ("user.disable", carol["id"], await admin.http.patch(user_path, json={"disabled": True})),
+        ("user.enable", carol["id"], await admin.http.patch(user_path, json={"disabled": False})),
         ("session.archive", first, await ada.http.post(f"/chat/sessions/{first}/archive")),
         ("session.unarchive", first, await ada.http.post(f"/chat/sessions/{first}/unarchive")),
         ("session.export", first, await ada.http.get(f"/chat/sessions/{first}/export")),

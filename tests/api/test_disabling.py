@@ -74,6 +74,13 @@ async def test_limits_are_changed_one_by_one(ada: Person, admin: Person) -> None
     assert [entry[2] for entry in (await audited(admin))[:3]] == [{"limits": 0}, {"limits": 2}, {"limits": 2}]
 
 
+async def test_changed_limits_count_at_once(ada: Person, admin: Person) -> None:
+    await ada.say(None)
+    await patched(admin, ada.user_id, limits={"requests_per_minute": 1})
+    await ada.say(None)
+    assert refusal(await ada.ask(None), 429)["code"] == "rate_limit_exceeded"
+
+
 async def test_a_disabled_users_keys_stop_at_once_and_work_again(gateway: Composed, ada: Person, admin: Person) -> None:
     second = await gateway.person("ada")
     session = await ada.new_session()

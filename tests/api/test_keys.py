@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.auth.issuing import issue_key
 from gateway.ports import Store
-from tests.api.composed import STORES, Composed, Json, Person, new_store, refusal
+from tests.api.composed import STORES, Composed, Json, Person, compose, new_store, refusal
 
 
 @pytest.fixture(params=STORES)
@@ -127,6 +128,16 @@ async def test_anybody_sees_their_own_keys_alone(gateway: Composed, ada: Person,
     assert refusal(await ada.http.post("/v1/keys", json={}), 405)["code"] == "method_not_allowed"
 
 
+async def test_a_key_that_is_still_believed_does_not_show_keys_of_whoever_has_its_users_name_now(
+    gateway: Composed, ada: Person
+) -> None:
+    assert len((await ada.http.get("/v1/keys")).json()["data"]) == 1
+    await gateway.store.erase_user(ada.user_id)  # by another process: this one has just found the key valid
+    other = await gateway.person("ada")
+    assert (await ada.http.get("/v1/keys")).json()["data"] == []
+    assert len((await other.http.get("/v1/keys")).json()["data"]) == 1
+
+
 # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -235,6 +246,16 @@ async def test_without_an_overlap_the_old_key_stops_at_once(gateway: Composed, a
     assert await works(gateway, new)
     assert not await works(gateway, old)
     assert (await shown(admin, old["id"]))["status"] == "expired"
+
+
+async def test_keys_that_are_made_and_rotated_over_http_are_stored_under_the_pepper(store: Store) -> None:
+    async with compose(store, {"auth": {"pepper": "salt and"}}) as gateway:
+        _, text = await issue_key(store, user_name="root", pepper="salt and", admin=True)
+        root = Person(gateway.client(text), text, "")
+        key = await made(root)
+        new = await rotated(root, key["id"])
+        assert await works(gateway, key)
+        assert await works(gateway, new)
 
 
 async def test_a_body_may_be_left_out(admin: Person) -> None:

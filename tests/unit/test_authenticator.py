@@ -203,6 +203,22 @@ async def test_a_key_is_believed_from_when_the_store_was_asked_not_from_when_it_
     assert len(gate.store.asked) == 2
 
 
+async def test_so_many_keys_are_remembered_and_the_one_that_was_longest_not_asked_for_is_dropped() -> None:
+    gate = Gate(cache_seconds=5.0)
+    key, text = await gate.issue()
+    _, other = await gate.issue()
+    caller = await gate.enter(text)
+    await gate.enter(other)
+    gate.clock.now += 5.0
+    await gate.enter(text)
+    for number in range(9_999):  # as many others
+        gate.authenticator._remember(b"%d" % number, key, caller, gate.clock.now + 5.0)
+    assert len(gate.authenticator._cache) == 10_000
+    gate.store.asked.clear()
+    await gate.enter(text)
+    assert gate.store.asked == []
+
+
 async def test_a_revoked_key_is_asked_for_every_time() -> None:
     gate = Gate()
     key, text = await gate.issue()

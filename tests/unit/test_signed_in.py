@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.auth.sign_in import new_sign_in
+from gateway.domain import UserChanges
 from gateway.errors import AuthenticationFailed
 from tests.unit.test_authenticator import Gate
 
@@ -35,6 +36,27 @@ async def test_its_key_is_believed_as_long_as_any() -> None:
     assert gate.store.asked == [key.id]
     gate.clock.now += 0.001
     await refused(gate, str(sign_in))
+
+
+async def test_one_that_was_refused_works_as_soon_as_its_key_does() -> None:
+    gate = Gate()
+    key, text = await gate.issue()
+    _, sign_in = await gate.authenticator.sign_in(text)
+    disabled = frozenset({"disabled_at"})
+    await gate.store.update_user(key.user.id, UserChanges(disabled, disabled_at=datetime.now(UTC)))
+    await refused(gate, str(sign_in))
+    await gate.store.update_user(key.user.id, UserChanges(disabled))
+    assert (await gate.authenticator.signed_in(str(sign_in))).key_id == key.id
+
+
+async def test_one_that_is_refused_does_not_count_as_a_use() -> None:
+    gate = Gate()
+    key, text = await gate.issue()
+    _, sign_in = await gate.authenticator.sign_in(text)
+    gate.authenticator.take_uses()
+    await gate.store.revoke_key(key.id, datetime.now(UTC))
+    await refused(gate, str(sign_in))
+    assert gate.authenticator.take_uses() == {}
 
 
 async def test_a_forged_one_is_refused_though_its_key_is_believed() -> None:

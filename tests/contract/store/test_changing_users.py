@@ -1,5 +1,7 @@
 """What every store promises of users who are made, limited and disabled."""
 
+import asyncio
+
 import pytest
 
 from gateway.domain import Limits, User, UserChanges
@@ -67,6 +69,13 @@ async def test_disabling_twice_keeps_the_first_time(store: Store) -> None:
         assert changed is not None
         assert changed.disabled_at == at(1)
     assert await actions(store) == ["user.disable"]
+
+
+async def test_changes_at_once_lose_nothing_of_each_other(store: Store) -> None:
+    names = ("requests_per_minute", "tokens_per_minute", "parallel_calls", "tokens_per_day", "tokens_per_month")
+    limiting = [UserChanges(frozenset({name}), limits=Limits(**{name: 7})) for name in names]
+    await asyncio.gather(*[store.update_user(ALICE.id, changes) for changes in (*limiting, DISABLE)])
+    assert await store.get_user(ALICE.id) == User(ALICE.id, ALICE.name, Limits(7, 7, 7, 7, 7), at(1))
 
 
 @pytest.mark.parametrize("unknown", ["user_nope", "alice", "", "user_\0"])
