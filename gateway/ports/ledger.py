@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from gateway.domain import GroupBy, LedgerEntry, UsageRow
+from gateway.domain import GroupBy, UsageRow
 from gateway.ledger import Activity, ListedTurn, Step, TurnFilter, TurnOrder
 from gateway.ports.page import Page
 
 
 class Ledger(Protocol):
     """Reports from the ledger: part of Store."""
-
-    async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-        """Newest first."""
 
     async def usage(
         self,

@@ -14,6 +14,7 @@ from gateway.ports import Provider, Store
 from gateway.settings import parse_settings
 from gateway.storage.memory import InMemoryStore
 from gateway.storage.sqlite import SqliteStore
+from tests.contract.store.values import ledger_of
 from tests.stubs.openai_wire import OpenAIStub
 
 Json = dict[str, Any]
@@ -84,8 +85,7 @@ class Composed:
 
     async def ledger(self, person: Person) -> list[LedgerEntry]:
         """The person's rows, oldest first."""
-        page = await self.store.list_ledger(person.user_id, limit=1000, offset=0)
-        return list(page.items)[::-1]
+        return (await ledger_of(self.store, person.user_id))[::-1]
 
     async def aclose(self) -> None:
         for client in self._clients:

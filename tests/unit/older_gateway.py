@@ -6,7 +6,7 @@ While gateways are replaced one after the other, both are at work on one databas
 from gateway.domain import UNLIMITED, ApiKey, LedgerEntry, Limits, Scope, Status, Usage, User
 from gateway.ports import Store
 from gateway.storage.revisions import Dialect, ddl
-from tests.contract.store.values import START
+from tests.contract.store.values import START, ledger_of
 
 _WRITES = """
     INSERT INTO users (id, name) VALUES ('user_NAME', 'NAME');
@@ -47,7 +47,7 @@ async def check_older_writes(store: Store, name: str) -> None:
     assert await store.find_key(key.id) == key
     assert (key.allowed_models, key.limits, key.last_used_at) == (None, Limits(), None)
     assert await store.get_user(user.id) == user
-    assert (await store.list_ledger(user.id, limit=9, offset=0)).items == [
+    assert await ledger_of(store, user.id) == [
         LedgerEntry(
             turn_id=f"turn_{name}",
             request_id="req",

@@ -276,7 +276,6 @@ OPEN = ("s", "u", None, 0, -1, "h", None, 30.0, *[None] * SESSION_COLUMNS)
         ("open_turn", OPEN, "turn_queue_by_session"),
         ("read_messages", ("s", "u", 0, 10), "messages_pkey"),
         ("list_sessions", ("u", False, 10, 0), "sessions_by_user"),
-        ("list_ledger", ("u", 10, 0), "turns_by_user"),
         ("session_stats", ("s", "u"), "turns_by_session"),
         ("usage", ("day", at(0), at(1), "u", 10), "turns_by_user"),
         ("newest_turns", (*CHOSEN, 10, 0), "turns_by_user"),

@@ -23,6 +23,7 @@ from tests.contract.store.values import (
     ALICE,
     BOB,
     at,
+    ledger_of,
     make_entry,
     make_key,
     make_message,
@@ -356,8 +357,8 @@ async def test_each_of_the_turns_that_close_at_once_gets_its_own_answer(store: S
     unknown, silent = make_turn(make_session()), make_turn(session, status=Status.FAILED)
     nothing = replace(silent, messages=())
     assert await close_at_once(store, alone, unknown, nothing) == [0, None, 0]
-    ledger = await store.list_ledger(session.user_id, limit=9, offset=0)
-    assert {alone.entry.turn_id, unknown.entry.turn_id, nothing.entry.turn_id} <= {row.turn_id for row in ledger.items}
+    ledger = await ledger_of(store, session.user_id)
+    assert {alone.entry.turn_id, unknown.entry.turn_id, nothing.entry.turn_id} <= {row.turn_id for row in ledger}
 
 
 async def test_a_cached_session_that_others_wait_for_is_theirs_first(store: SqliteStore, session: Session) -> None:

@@ -13,7 +13,6 @@ from gateway.domain import (
     AuditEntry,
     GroupBy,
     KeyChanges,
-    LedgerEntry,
     Rotation,
     SearchHit,
     Session,
@@ -370,11 +369,6 @@ class InMemoryStore:
                 tables.holds.let_go(entry.session_id, turn.hold)
         tables.ledger[entry.turn_id] = entry if entry.user_id in tables.users else without_choices(entry)
         return first
-
-    async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-        found = [entry for entry in self._opened().ledger.values() if entry.user_id == user_id]
-        found.sort(key=lambda entry: (entry.created_at, entry.turn_id), reverse=True)
-        return page(found[offset : offset + limit + 1], limit)
 
     async def usage(
         self,

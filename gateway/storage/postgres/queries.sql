@@ -521,18 +521,6 @@ SELECT
     $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
 FROM (SELECT EXISTS (SELECT FROM users WHERE id = $3)) AS owner (is_known);
 
--- name: list_ledger
--- $1 user, $2 limit, $3 offset. Newest first.
-SELECT
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-    deployment
-FROM turns
-WHERE user_id = $1
-ORDER BY created_at DESC, turn_id DESC
-LIMIT $2 OFFSET $3;
-
 
 -- name: usage
 -- $1 what to group by, $2 since, $3 until, $4 user or null for everyone, $5 limit. In no order. Whichever branch is

@@ -16,7 +16,6 @@ from gateway.domain import (
     AuditEntry,
     GroupBy,
     KeyChanges,
-    LedgerEntry,
     Rotation,
     SearchHit,
     Session,
@@ -315,11 +314,6 @@ class PostgresStore:
     async def close_turn(self, turn: ClosedTurn) -> int | None:
         rules.check_turn(turn)
         return await self._write(lambda link: turns.close_turn(link, turn))
-
-    async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-        if not is_storable(user_id):
-            return _NOTHING
-        return await self._read(lambda link: turns.list_ledger(link, user_id, limit=limit, offset=offset))
 
     async def usage(
         self,

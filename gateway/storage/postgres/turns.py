@@ -6,8 +6,8 @@ from typing import Any
 
 from asyncpg import Record
 
-from gateway.domain import GroupBy, LedgerEntry, Session, UsageRow
-from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
+from gateway.domain import GroupBy, Session, UsageRow
+from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, TurnOpening
 from gateway.storage.accounting import in_order
 from gateway.storage.postgres import sessions
 from gateway.storage.postgres.pool import Link
@@ -17,11 +17,10 @@ from gateway.storage.postgres.rows import (
     from_messages,
     from_session,
     to_history_messages,
-    to_ledger_entry,
     to_session,
     to_usage_row,
 )
-from gateway.storage.rules import appending, newest_messages, page
+from gateway.storage.rules import appending, newest_messages
 
 _AFTER = SESSION_COLUMNS
 _MESSAGES = slice(_AFTER + 1, _AFTER + 7)
@@ -115,10 +114,6 @@ async def close_turn(link: Link, turn: ClosedTurn) -> int | None:
     if before is None:
         return None
     return before + 1 if turn.messages else 0
-
-
-async def list_ledger(link: Link, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-    return page([to_ledger_entry(row) for row in await link.rows("list_ledger", user_id, limit + 1, offset)], limit)
 
 
 async def usage(

@@ -355,18 +355,6 @@ SELECT
     deployment
 FROM entry LEFT JOIN users AS u ON u.id = entry.user_id;
 
--- name: list_ledger
--- One page of a user's ledger, newest first.
-SELECT
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-    deployment
-FROM turns
-WHERE user_id = :user_id
-ORDER BY created_at DESC, turn_id DESC
-LIMIT :limit OFFSET :offset;
-
 
 -- name: usage
 -- What turns came to, of one user, or of everyone if that is null; in no order. Whichever branch is meant, it goes by

@@ -16,7 +16,6 @@ from gateway.domain import (
     AuditEntry,
     GroupBy,
     KeyChanges,
-    LedgerEntry,
     Rotation,
     SearchHit,
     Session,
@@ -356,11 +355,6 @@ class SqliteStore:
                 holds.let_go(turn.hold.id)
         self._known.grow(turn, first_seq)
         return first_seq
-
-    async def list_ledger(self, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-        return await self._lanes.read(
-            lambda connection: turns.list_ledger(connection, user_id, limit=limit, offset=offset)
-        )
 
     async def usage(
         self,

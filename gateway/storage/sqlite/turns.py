@@ -7,10 +7,10 @@ from datetime import datetime
 
 import orjson
 
-from gateway.domain import GroupBy, LedgerEntry, Session, UsageRow
-from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, Page, TurnOpening
+from gateway.domain import GroupBy, Session, UsageRow
+from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, TurnOpening
 from gateway.storage.accounting import in_order
-from gateway.storage.rules import appending, most_messages, newest_messages, nothing_new, page, read_after
+from gateway.storage.rules import appending, most_messages, newest_messages, nothing_new, read_after
 from gateway.storage.sqlite import messages, sessions
 from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.queries import QUERIES, execute_rows
@@ -18,7 +18,6 @@ from gateway.storage.sqlite.rows import (
     from_ledger_entry,
     from_time,
     to_history_message,
-    to_ledger_entry,
     to_session,
     to_usage_row,
 )
@@ -82,13 +81,6 @@ def _apart(turns: Sequence[ClosedTurn]) -> Iterator[list[ClosedTurn]]:
         group = {turn.entry.session_id: turn for turn in reversed(left)}
         yield list(group.values())
         left = [turn for turn in left if group[turn.entry.session_id] is not turn]
-
-
-def list_ledger(connection: sqlite3.Connection, user_id: str, *, limit: int, offset: int) -> Page[LedgerEntry]:
-    if not is_storable(user_id):
-        return Page((), has_more=False)
-    rows = connection.execute(QUERIES["list_ledger"], {"user_id": user_id, "limit": limit + 1, "offset": offset})
-    return page([to_ledger_entry(row) for row in rows], limit)
 
 
 def usage(

@@ -95,7 +95,6 @@ ANY_CALL: dict[str, Callable[[Store], Coroutine[Any, Any, Any]]] = {
     "add_audit": lambda store: store.add_audit(make_audit()),
     "list_audit": lambda store: store.list_audit(limit=1, offset=0),
     "close_turn": lambda store: store.close_turn(ClosedTurn(make_entry())),
-    "list_ledger": lambda store: store.list_ledger(ALICE.id, limit=1, offset=0),
     "usage": lambda store: store.usage(GroupBy.DAY, since=START, until=at(1), limit=1),
     "list_turns": lambda store: store.list_turns(LATELY, order=TurnOrder.NEWEST, limit=1, offset=0),
     "list_turns of a user": lambda store: store.list_turns(

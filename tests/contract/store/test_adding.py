@@ -12,6 +12,7 @@ from tests.contract.store.values import (
     ALICE,
     at,
     current,
+    ledger_of,
     make_appending,
     make_entry,
     make_message,
@@ -37,7 +38,7 @@ async def test_added_messages_count_as_a_turns_and_leave_no_ledger_row(store: St
         last_message_at=at(8),
         updated_at=at(8),
     )
-    assert (await store.list_ledger(ALICE.id, limit=10, offset=0)).items == []
+    assert await ledger_of(store) == []
 
 
 async def test_an_added_message_comes_back_with_every_field(store: Store, session: Session) -> None:

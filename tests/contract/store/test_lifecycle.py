@@ -11,9 +11,9 @@ from gateway.ports import Store
 from tests.contract.store.calls import ANY_CALL
 from tests.contract.store.kinds import DURABLE
 from tests.contract.store.values import (
-    ALICE,
     add_texts,
     hits,
+    ledger_of,
     make_audit,
     make_key,
     make_session,
@@ -42,7 +42,7 @@ async def test_what_was_written_is_there_after_the_store_was_closed_and_opened_a
     await second.start()
     assert await second.find_key(key.id) == key
     assert await second.open_turn(opening(session)) == before
-    assert (await second.list_ledger(ALICE.id, limit=10, offset=0)).items == [turn.entry]
+    assert await ledger_of(second) == [turn.entry]
     assert (await second.list_audit(limit=10, offset=0)).items == [audit]
     assert await hits(second, "ferry") == [(session.id, 3)]
     await second.aclose()

@@ -9,6 +9,7 @@ from tests.contract.store.values import (
     at,
     current,
     hits,
+    ledger_of,
     make_entry,
     make_session,
     make_text,
@@ -25,7 +26,7 @@ async def test_a_purged_session_is_gone_with_its_messages_and_the_ledger_stays(s
     assert await store.purge_session(ALICE.id, session.id) is True
     assert await store.get_session(ALICE.id, session.id) is None
     assert await store.list_messages(ALICE.id, session.id, limit=10, offset=0) is None
-    assert (await store.list_ledger(ALICE.id, limit=10, offset=0)).items == [turn.entry]
+    assert await ledger_of(store) == [turn.entry]
 
 
 async def test_purging_finds_deleted_and_archived_sessions(store: Store, session: Session) -> None:
@@ -102,5 +103,5 @@ async def test_a_turn_of_a_purged_session_is_not_stored_in_another_one_of_its_id
     assert await store.close_turn(turn) is None
     assert await current(store, again) == again
     assert await messages(store, again) == []
-    assert (await store.list_ledger(ALICE.id, limit=10, offset=0)).items == [turn.entry]
+    assert await ledger_of(store) == [turn.entry]
     assert await store.close_turn(make_turn(again, session_created_at=again.created_at)) == 1

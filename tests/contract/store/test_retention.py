@@ -14,6 +14,7 @@ from tests.contract.store.values import (
     at,
     current,
     hits,
+    ledger_of,
     make_appending,
     make_entry,
     make_session,
@@ -59,7 +60,7 @@ async def test_without_bounds_everything_is_kept(store: Store, session: Session)
     await store.delete_session(ALICE.id, session.id, at(1))
     assert await clean(store, 10**9) == NOTHING
     assert await store.purge_session(ALICE.id, session.id) is True
-    assert len((await store.list_ledger(ALICE.id, limit=10, offset=0)).items) == 1
+    assert len(await ledger_of(store)) == 1
 
 
 async def test_sessions_deleted_before_the_bound_are_purged(store: Store) -> None:
@@ -145,9 +146,7 @@ async def test_ledger_rows_older_than_the_bound_go_whosever_they_are(store: Stor
             await store.close_turn(ClosedTurn(entry))
             kept += [entry] if seconds > 1 else []
     assert await clean_all(store, ledger_before=at(2)) == Cleaned(ledger=2)
-    left = [
-        entry for user in (ALICE, BOB) for entry in (await store.list_ledger(user.id, limit=10, offset=0)).items[::-1]
-    ]
+    left = [entry for user in (ALICE, BOB) for entry in (await ledger_of(store, user.id))[::-1]]
     assert left == kept
     assert await current(store, session) == session
 
@@ -198,7 +197,7 @@ async def test_what_is_not_due_is_not_touched(store: Store, session: Session) ->
     cleaned = await clean_all(store, 1000, deleted_before=at(400), inactive_before=at(400), ledger_before=at(400))
     assert cleaned == Cleaned(purged=1)
     assert (await current(store, of_bob), await messages(store, of_bob)) == before
-    assert (await store.list_ledger(BOB.id, limit=10, offset=0)).items == [turn.entry]
+    assert await ledger_of(store, BOB.id) == [turn.entry]
     assert await hits(store, "kept", BOB) == [("sess_bob", 1)]
 
 

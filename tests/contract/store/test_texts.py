@@ -19,6 +19,7 @@ from tests.contract.store.values import (
     at,
     current,
     hits,
+    ledger_of,
     make_appending,
     make_audit,
     make_entry,
@@ -91,7 +92,7 @@ async def test_texts_are_only_ever_values(store: Store, text: str) -> None:
     await store.close_turn(ClosedTurn(entry, (message,)))
     (stored,) = await messages(store, session)
     assert (stored.id, stored.model, stored.metadata) == (message.id, text, {text: [text]})
-    assert (await store.list_ledger(user.id, limit=10, offset=0)).items == [entry]
+    assert await ledger_of(store, user.id) == [entry]
     audit = make_audit(target=text, details={text: text})
     await store.add_audit(audit)
     assert (await store.list_audit(limit=10, offset=0)).items == [audit]
@@ -166,7 +167,7 @@ async def everything(store: Store, session: Session) -> list[Any]:
         await store.list_users(limit=10, offset=0),
         await store.list_keys(),
         await store.list_sessions(ALICE.id, limit=10, offset=0),
-        await store.list_ledger(ALICE.id, limit=10, offset=0),
+        await ledger_of(store),
         await store.list_audit(limit=10, offset=0),
     ]
 
@@ -211,7 +212,7 @@ async def test_nothing_is_found_by_what_cannot_be_stored(store: Store, session: 
         await store.list_keys(user_name=bad),
         await store.scan_sessions(user_id=bad, limit=10),
         (await store.list_sessions(bad, limit=10, offset=0)).items,
-        (await store.list_ledger(bad, limit=10, offset=0)).items,
+        await ledger_of(store, bad),
         (await store.search(bad, "x", limit=10, offset=0)).items,
     ):
         assert list(found) == []

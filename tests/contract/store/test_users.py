@@ -15,6 +15,7 @@ from tests.contract.store.values import (
     at,
     current,
     hits,
+    ledger_of,
     make_audit,
     make_entry,
     make_key,
@@ -102,7 +103,7 @@ async def test_an_erased_users_ledger_stays_without_what_a_client_could_have_cho
     entry = make_entry(session, cost=0.5, latency_ms=7.0, request_id="to-my-doctor")
     await store.close_turn(ClosedTurn(entry))
     await store.erase_user(ALICE.id)
-    (left,) = (await store.list_ledger(ALICE.id, limit=10, offset=0)).items
+    (left,) = await ledger_of(store)
     assert (left.session_id, left.request_id) == (None, "")
     assert (left.turn_id, left.cost, left.usage, left.latency_ms) == (entry.turn_id, 0.5, entry.usage, 7.0)
 
@@ -114,7 +115,7 @@ async def test_erasing_one_user_leaves_the_others(store: Store) -> None:
         await current(store, session),
         await messages(store, session),
         await store.session_stats(BOB.id, session.id),
-        await store.list_ledger(BOB.id, limit=10, offset=0),
+        await ledger_of(store, BOB.id),
         await store.find_key("key_2"),
         await hits(store, "bob", BOB),
     )
@@ -123,7 +124,7 @@ async def test_erasing_one_user_leaves_the_others(store: Store) -> None:
         await current(store, session),
         await messages(store, session),
         await store.session_stats(BOB.id, session.id),
-        await store.list_ledger(BOB.id, limit=10, offset=0),
+        await ledger_of(store, BOB.id),
         await store.find_key("key_2"),
         await hits(store, "bob", BOB),
     )
@@ -146,10 +147,10 @@ async def test_the_name_and_the_sessions_of_an_erased_user_are_free_again(store:
 async def test_a_turn_that_outlives_its_user_leaves_its_ledger_row_alone(store: Store, session: Session) -> None:
     await store.erase_user(ALICE.id)
     assert await store.close_turn(make_turn(session)) is None
-    [entry] = (await store.list_ledger(ALICE.id, limit=10, offset=0)).items
+    [entry] = await ledger_of(store)
     assert (entry.session_id, entry.request_id) == (None, "")
     await store.close_turn(ClosedTurn(make_entry(turn_id="turn_stateless", created_at=at(9))))
-    assert (await store.list_ledger(ALICE.id, limit=1, offset=0)).items[0].request_id == ""
+    assert (await ledger_of(store))[0].request_id == ""
 
 
 async def test_an_unknown_user_is_not_erased_and_nobody_else(store: Store) -> None:

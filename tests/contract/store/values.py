@@ -20,6 +20,7 @@ from gateway.domain import (
     User,
 )
 from gateway.ids import new_audit_id, new_message_id, new_session_id, new_turn_id
+from gateway.ledger import TurnFilter, TurnOrder
 from gateway.ports import Appending, ClosedTurn, OpenedTurn, Store, TurnOpening
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -126,6 +127,13 @@ async def messages(store: Store, session: Session, limit: int = 1000) -> list[St
     found = await store.list_messages(session.user_id, session.id, limit=limit, offset=0)
     assert found is not None
     return list(found.items)
+
+
+async def ledger_of(store: Store, user_id: str = ALICE.id) -> list[LedgerEntry]:
+    """All rows of the user's, newest first."""
+    ever = TurnFilter(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC), user_id=user_id)
+    found = await store.list_turns(ever, order=TurnOrder.NEWEST, limit=1000, offset=0)
+    return [turn.entry for turn in found.items]
 
 
 async def add_texts(store: Store, session: Session, *texts: str) -> None:
