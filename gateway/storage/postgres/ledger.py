@@ -1,8 +1,10 @@
-"""Works that read the ledger: its rows, and how turns went over time. They may take long."""
+"""Works that read the ledger: sums of usage, its rows, and how turns went over time. They may take long."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from gateway.domain import GroupBy, UsageRow
 from gateway.ledger import (
     MAX_ERRORS,
     Activity,
@@ -16,9 +18,17 @@ from gateway.ledger import (
     TurnOrder,
 )
 from gateway.ports import Page
+from gateway.storage.accounting import in_order
 from gateway.storage.postgres.pool import Link
-from gateway.storage.postgres.rows import Row, to_ledger_entry
+from gateway.storage.postgres.rows import Row, to_ledger_entry, to_usage_row
 from gateway.storage.rules import page
+
+
+async def usage(
+    link: Link, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None, limit: int
+) -> Sequence[UsageRow]:
+    rows = await link.rows("usage", group_by, since, until, user_id, limit + 1)
+    return in_order([to_usage_row(row) for row in rows], group_by, limit)
 
 
 async def list_turns(link: Link, chosen: TurnFilter, *, order: TurnOrder, limit: int, offset: int) -> Page[ListedTurn]:

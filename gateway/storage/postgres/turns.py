@@ -1,14 +1,12 @@
-"""Works that open and close a turn, its hold, and the ledger. None of them costs more in a longer session."""
+"""Works that open and close a turn, and its hold. None of them costs more in a longer session."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from asyncpg import Record
 
-from gateway.domain import GroupBy, Session, UsageRow
+from gateway.domain import Session
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, TurnOpening
-from gateway.storage.accounting import in_order
 from gateway.storage.postgres import sessions
 from gateway.storage.postgres.pool import Link
 from gateway.storage.postgres.rows import (
@@ -18,7 +16,6 @@ from gateway.storage.postgres.rows import (
     from_session,
     to_history_messages,
     to_session,
-    to_usage_row,
 )
 from gateway.storage.rules import appending, newest_messages
 
@@ -114,10 +111,3 @@ async def close_turn(link: Link, turn: ClosedTurn) -> int | None:
     if before is None:
         return None
     return before + 1 if turn.messages else 0
-
-
-async def usage(
-    link: Link, group_by: GroupBy, *, since: datetime, until: datetime, user_id: str | None, limit: int
-) -> Sequence[UsageRow]:
-    rows = await link.rows("usage", group_by, since, until, user_id, limit + 1)
-    return in_order([to_usage_row(row) for row in rows], group_by, limit)

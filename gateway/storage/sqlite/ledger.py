@@ -1,10 +1,15 @@
-"""Works that read the ledger: its rows, and how turns went over time. They may take long: they are for the reporter."""
+"""Works that read the ledger: sums of usage, its rows, and how turns went over time.
+
+They may take long: they are for the reporter, or for the searcher if a call waits for them.
+"""
 
 import sqlite3
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import orjson
 
+from gateway.domain import GroupBy, UsageRow
 from gateway.ledger import (
     MAX_ERRORS,
     NO_ACTIVITY,
@@ -17,12 +22,30 @@ from gateway.ledger import (
     TurnOrder,
 )
 from gateway.ports import Page
+from gateway.storage.accounting import in_order
 from gateway.storage.activity import Part, added_up, is_possible
 from gateway.storage.rules import page
 from gateway.storage.sqlite.queries import QUERIES
-from gateway.storage.sqlite.rows import Parameters, Row, from_time, to_ledger_entry, to_time
+from gateway.storage.sqlite.rows import Parameters, Row, from_time, to_ledger_entry, to_time, to_usage_row
+from gateway.storage.texts import is_storable
 
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def usage(
+    connection: sqlite3.Connection,
+    group_by: GroupBy,
+    *,
+    since: datetime,
+    until: datetime,
+    user_id: str | None,
+    limit: int,
+) -> Sequence[UsageRow]:
+    if not is_storable(user_id):
+        return ()
+    asked = {"since": from_time(since), "until": from_time(until), "user_id": user_id, "limit": limit + 1}
+    rows = connection.execute(QUERIES["usage"], {"group_by": group_by.value, **asked})
+    return in_order([to_usage_row(row) for row in rows], group_by, limit)
 
 
 def list_turns(

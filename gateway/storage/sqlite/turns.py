@@ -1,27 +1,18 @@
-"""Works that open and close a turn, let turns wait, and the ledger. None of them costs more in a longer session."""
+"""Works that open and close a turn, and let turns wait. None of them costs more in a longer session."""
 
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 import orjson
 
-from gateway.domain import GroupBy, Session, UsageRow
+from gateway.domain import Session
 from gateway.ports import ClosedTurn, Hold, Locked, OpenedTurn, TurnOpening
-from gateway.storage.accounting import in_order
 from gateway.storage.rules import appending, most_messages, newest_messages, nothing_new, read_after
 from gateway.storage.sqlite import messages, sessions
 from gateway.storage.sqlite.holds import Taking
 from gateway.storage.sqlite.queries import QUERIES, execute_rows
-from gateway.storage.sqlite.rows import (
-    from_ledger_entry,
-    from_time,
-    to_history_message,
-    to_session,
-    to_usage_row,
-)
-from gateway.storage.texts import is_storable
+from gateway.storage.sqlite.rows import from_ledger_entry, to_history_message, to_session
 
 
 def open_turn(connection: sqlite3.Connection, opening: TurnOpening, taking: Taking) -> OpenedTurn | Locked | None:
@@ -81,22 +72,6 @@ def _apart(turns: Sequence[ClosedTurn]) -> Iterator[list[ClosedTurn]]:
         group = {turn.entry.session_id: turn for turn in reversed(left)}
         yield list(group.values())
         left = [turn for turn in left if group[turn.entry.session_id] is not turn]
-
-
-def usage(
-    connection: sqlite3.Connection,
-    group_by: GroupBy,
-    *,
-    since: datetime,
-    until: datetime,
-    user_id: str | None,
-    limit: int,
-) -> Sequence[UsageRow]:
-    if not is_storable(user_id):
-        return ()
-    asked = {"since": from_time(since), "until": from_time(until), "user_id": user_id, "limit": limit + 1}
-    rows = connection.execute(QUERIES["usage"], {"group_by": group_by.value, **asked})
-    return in_order([to_usage_row(row) for row in rows], group_by, limit)
 
 
 # ── who waits ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+"""What SqliteStore is made of: the parts of ports.Store, in its words."""
