@@ -1,15 +1,16 @@
-"""The SQL of the SQLite store: what a statement costs, and that each has its use."""
+"""The SQL of the SQLite store: what a statement costs, and that each has its use. And how files of SQL are read."""
 
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from gateway.domain import SessionChanges, User
 from gateway.ports import Cleaning, Hold
+from gateway.storage.postgres.queries import QUERIES as POSTGRES_QUERIES
 from gateway.storage.queries import parse
 from gateway.storage.sqlite import SqliteStore, turns
 from gateway.storage.sqlite.lane import Lane
@@ -271,3 +272,30 @@ def test_a_statements_name_is_used_once() -> None:
     }
     with pytest.raises(ValueError, match="used twice: one"):
         parse("-- name: one\nSELECT 1;\n-- name: one\nSELECT 2;\n")
+    with pytest.raises(ValueError, match="used twice: one"):
+        parse("-- fragment: one\na\n-- name: one\nSELECT {one};\n")
+
+
+def test_a_fragment_stands_wherever_a_statement_names_it_and_is_none_itself() -> None:
+    text = """
+-- name: newest
+-- All of {columns}.
+SELECT {columns} FROM t, '{}', '{host}';
+
+-- fragment: columns
+-- What it is: in this order.
+a,
+    b
+
+-- name: both
+SELECT {columns} FROM (SELECT {columns} FROM t);
+"""
+    assert parse(text) == {
+        "newest": "-- All of a,\n    b.\nSELECT a,\n    b FROM t, '{}', '{host}';",
+        "both": "SELECT a,\n    b FROM (SELECT a,\n    b FROM t);",
+    }
+
+
+@pytest.mark.parametrize("queries", [QUERIES, POSTGRES_QUERIES], ids=["sqlite", "postgres"])
+def test_no_fragment_is_missing(queries: Mapping[str, str]) -> None:
+    assert [name for name, sql in queries.items() if re.search(r"\{\w+\}", sql)] == []

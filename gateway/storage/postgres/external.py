@@ -19,7 +19,7 @@ from gateway.settings import ExternalTables
 from gateway.storage.postgres.pool import Link
 from gateway.storage.postgres.queries import QUERIES
 from gateway.storage.postgres.store import PostgresStore
-from gateway.storage.queries import read
+from gateway.storage.queries import filled, read
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "messages": {
@@ -50,7 +50,6 @@ _OLDEST_SERVER = 16
 """PostgreSQL's major version from which on it can say, without failing, whether JSONB can hold a message."""
 
 _TEMPLATES = read(Path(__file__).with_name("external.sql"))
-_FRAGMENTS = ("session_columns", "message_columns", "refusal")
 
 
 class ExternalStore(PostgresStore):
@@ -90,9 +89,8 @@ class ExternalStore(PostgresStore):
 
 def statements(tables: ExternalTables) -> Mapping[str, str]:
     """The statements of queries.sql, those that touch sessions or messages rewritten for `tables`."""
-    values = {name: _without_comments(_TEMPLATES[name]) for name in _FRAGMENTS}
-    values |= {kind: quoted for kind, (_, quoted) in _names(tables).items()} | {"version": __version__}
-    rewritten = {name: _filled(text, values) for name, text in _TEMPLATES.items() if name not in _FRAGMENTS}
+    values = {kind: quoted for kind, (_, quoted) in _names(tables).items()} | {"version": __version__}
+    rewritten = {name: filled(text, values) for name, text in _TEMPLATES.items()}
     return MappingProxyType({**QUERIES, **rewritten})
 
 
@@ -150,14 +148,3 @@ def _names(tables: ExternalTables) -> Mapping[str, tuple[str, str]]:
 def _quoted(name: str) -> str:
     """The settings let no quote through; it is doubled all the same."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    """No value has a placeholder in it."""
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
-
-
-def _without_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("--"))

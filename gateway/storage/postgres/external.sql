@@ -1,6 +1,6 @@
 -- The statements of queries.sql that touch sessions or messages, for tables of the host's (storage.schema: external).
--- Same names, same parameters, same columns. external.py puts in, once and before anything is run, what is in braces:
--- the names of the two tables from the settings, quoted, our version, and the fragments at the head of this file.
+-- Same names, same parameters, same columns. What is in braces is put in once, before anything is run: by external.py
+-- the names of the two tables from the settings, quoted, and our version; the rest are the fragments of this file.
 --
 -- A row is ours if it has the key "gateway": a session in state_json, a message in parts_json. Only that key of
 -- state_json is ever written, key by key; what else is in it, and columns that are not named here, stay as they are.
@@ -8,8 +8,8 @@
 -- collation, and the newest messages are a range at its end.
 
 
--- name: session_columns
--- Fragment. A session in the order of rows.py.
+-- fragment: session_columns
+-- A session in the order of rows.py.
 session_id AS id,
     state_json -> 'gateway' ->> 'user_id' AS user_id,
     state_json -> 'gateway' ->> 'name' AS name,
@@ -30,8 +30,8 @@ session_id AS id,
     (state_json -> 'gateway' ->> 'deleted_at')::timestamptz AS deleted_at,
     (state_json -> 'gateway' ->> 'ttl_seconds')::bigint AS ttl_seconds
 
--- name: message_columns
--- Fragment. A message in the order of rows.py.
+-- fragment: message_columns
+-- A message in the order of rows.py.
 substr(message_id, 14) AS id,
     left(message_id, 12)::bigint AS seq,
     parts_json -> 'gateway' ->> 'turn_id' AS turn_id,
@@ -45,8 +45,8 @@ substr(message_id, 14) AS id,
     parts_json -> 'gateway' ->> 'model' AS model,
     parts_json -> 'gateway' ->> 'metadata' AS metadata
 
--- name: refusal
--- Fragment, to be followed by WHERE. What constraints of our own tables refuse, and the host's may not: one key twice,
+-- fragment: refusal
+-- To be followed by WHERE. What constraints of our own tables refuse, and the host's may not: one key twice,
 -- which no table takes. Its error names this key alone, and nothing that anybody has said.
 INSERT INTO turn_queue (ticket, session_id, expires_at)
     SELECT 0, 'refused', now() FROM generate_series(1, 2)

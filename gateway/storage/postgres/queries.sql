@@ -1,4 +1,5 @@
 -- Every statement of the PostgreSQL adapter. A block starts with its name and says what it does.
+-- A fragment is a part of statements, which have its name in braces.
 -- rows.py depends on the order of the columns, the works on that of the parameters.
 -- Statements that change several tables do so in CTEs: one round trip, one transaction. All parts of such a statement
 -- see the database as it was before it; what one part is to know of another comes by RETURNING.
@@ -454,6 +455,13 @@ WITH released AS (
 )
 DELETE FROM turn_queue WHERE ticket = $3 AND (SELECT count(*) FROM released) >= 0;
 
+-- fragment: ledger_columns
+-- A row of the ledger in the order of rows.py.
+turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
+
 -- name: close_turn
 -- $1 to $27 the ledger row, of which $3 is the user, $5 the session, $10 the status and $11 the time; $28 to $32 by how
 -- much the session grows, as in add_messages; $33 its holder and $34 the ticket, or null; $35 to $43 the messages'
@@ -494,12 +502,7 @@ WITH grown AS (
 ), unqueued AS (
     DELETE FROM turn_queue WHERE ticket = $34 AND (SELECT count(*) FROM grown) >= 0
 ), logged AS (
-    INSERT INTO turns (
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-        deployment
-    )
+    INSERT INTO turns ({ledger_columns})
     SELECT
         $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11,
         $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
@@ -510,12 +513,7 @@ SELECT seq_before FROM grown;
 -- name: add_ledger_entry
 -- $1 to $27 the ledger row. A turn without a session leaves nothing else. As in close_turn, a user who was erased
 -- meanwhile leaves no text that a client could have chosen.
-INSERT INTO turns (
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-    deployment
-)
+INSERT INTO turns ({ledger_columns})
 SELECT
     $1, CASE WHEN is_known THEN $2 ELSE '' END, $3, $4, CASE WHEN is_known THEN $5 END, $6, $7, $8, $9, $10, $11, $12,
     $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27
@@ -568,35 +566,31 @@ FROM (
 ) AS sums;
 
 
+-- fragment: is_chosen
+-- What a TurnFilter says beyond user and time, by which an index finds turns: $4 to $8 of newest_turns.
+($4::text IS NULL OR key_id = $4)
+    AND ($5::text IS NULL OR session_id = $5)
+    AND ($6::text IS NULL OR model = $6)
+    AND ($7::text IS NULL OR status = $7)
+    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+
 -- name: newest_turns
 -- $1 since, $2 until, $3 user or null for everyone, $4 key, $5 session, $6 model, $7 status, $8 an error's code or its
 -- HTTP status, each of them null for any, $9 limit, $10 offset. Each row has its user's name in front. Whichever branch
 -- is meant, it goes by an index, and the other reads nothing.
 SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    {ledger_columns}
 FROM (
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
     UNION ALL
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns
-WHERE ($4::text IS NULL OR key_id = $4)
-    AND ($5::text IS NULL OR session_id = $5)
-    AND ($6::text IS NULL OR model = $6)
-    AND ($7::text IS NULL OR status = $7)
-    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+WHERE {is_chosen}
 ORDER BY created_at DESC, turn_id DESC
 LIMIT $9 OFFSET $10;
 
@@ -604,29 +598,17 @@ LIMIT $9 OFFSET $10;
 -- As newest_turns. Turns without a latency come last.
 SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    {ledger_columns}
 FROM (
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE $3::text IS NULL AND created_at >= $1 AND created_at < $2
     UNION ALL
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns
-WHERE ($4::text IS NULL OR key_id = $4)
-    AND ($5::text IS NULL OR session_id = $5)
-    AND ($6::text IS NULL OR model = $6)
-    AND ($7::text IS NULL OR status = $7)
-    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+WHERE {is_chosen}
 ORDER BY latency_ms DESC NULLS LAST, turn_id DESC
 LIMIT $9 OFFSET $10;
 
@@ -652,11 +634,7 @@ FROM (
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns
-WHERE ($4::text IS NULL OR key_id = $4)
-    AND ($5::text IS NULL OR session_id = $5)
-    AND ($6::text IS NULL OR model = $6)
-    AND ($7::text IS NULL OR status = $7)
-    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+WHERE {is_chosen}
 GROUP BY GROUPING SETS ((start), ())
 ORDER BY start NULLS LAST;
 
@@ -674,11 +652,7 @@ FROM (
     FROM turns
     WHERE user_id = $3 AND created_at >= $1 AND created_at < $2
 ) AS turns
-WHERE ($4::text IS NULL OR key_id = $4)
-    AND ($5::text IS NULL OR session_id = $5)
-    AND ($6::text IS NULL OR model = $6)
-    AND ($7::text IS NULL OR status = $7)
-    AND ($8::text IS NULL OR error_code = $8 OR error_status::text = $8)
+WHERE {is_chosen}
     AND error_status IS NOT NULL
 GROUP BY error_status, error_code
 ORDER BY count(*) DESC, error_status, coalesce(error_code, '') COLLATE "C"

@@ -1,7 +1,7 @@
 """The statements of queries.sql by name. The file is read once.
 
-Some take rows: one line of theirs, a row of question marks, is repeated for as many rows as are given. Nothing else is
-ever put together. Many rows in one statement are one step of SQLite's, and each step lets go of the interpreter's lock
+Some take rows: one line of theirs, a row of question marks, is repeated for as many rows as are given. No statement is
+changed otherwise. Many rows in one statement are one step of SQLite's, and each step lets go of the interpreter's lock
 and has to wait for it again: under load, with a busy event loop, that costs more than the rows.
 """
 

@@ -1,4 +1,5 @@
 -- Every statement of the SQLite adapter. A block starts with its name and says what it does.
+-- A fragment is a part of statements, which have its name in braces.
 -- rows.py depends on the order of the columns. Times are microseconds since 1970 in UTC, booleans 0 and 1.
 -- Bodies of messages are kept as TEXT, so that people and LIKE can read them, and go in and out as BLOBs, so that
 -- the bytes are never decoded: a CAST between the two copies them as they are.
@@ -331,22 +332,19 @@ INSERT OR ROLLBACK INTO messages (
     (?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
 ;
 
+-- fragment: ledger_columns
+-- A row of the ledger in the order of rows.py.
+turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
+    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
+    deployment
+
 -- name: add_ledger_entries
 -- Write rows of the ledger; without what a client could have chosen if the user was erased meanwhile.
-WITH entry (
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-    deployment
-) AS (VALUES
+WITH entry ({ledger_columns}) AS (VALUES
     (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 )
-INSERT OR ROLLBACK INTO turns (
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed,
-    deployment
-)
+INSERT OR ROLLBACK INTO turns ({ledger_columns})
 SELECT
     turn_id, CASE WHEN u.id IS NULL THEN '' ELSE request_id END, user_id, key_id,
     CASE WHEN u.id IS NOT NULL THEN session_id END, model, provider, provider_model, stream, status, created_at,
@@ -402,20 +400,22 @@ FROM (
 );
 
 
--- name: newest_turns
--- One page of everyone's ledger, each row with its user's name in front.
-SELECT
-    (SELECT name FROM users WHERE id = turns.user_id),
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
-FROM turns
-WHERE created_at >= :since AND created_at < :until
-    AND (:key_id IS NULL OR key_id = :key_id)
+-- fragment: is_chosen
+-- What a TurnFilter says beyond user and time, by which an index finds turns.
+(:key_id IS NULL OR key_id = :key_id)
     AND (:session_id IS NULL OR session_id = :session_id)
     AND (:model IS NULL OR model = :model)
     AND (:status IS NULL OR status = :status)
     AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+
+-- name: newest_turns
+-- One page of everyone's ledger, each row with its user's name in front.
+SELECT
+    (SELECT name FROM users WHERE id = turns.user_id),
+    {ledger_columns}
+FROM turns
+WHERE created_at >= :since AND created_at < :until
+    AND {is_chosen}
 ORDER BY created_at DESC, turn_id DESC
 LIMIT :limit OFFSET :offset;
 
@@ -423,16 +423,10 @@ LIMIT :limit OFFSET :offset;
 -- One page of a user's ledger, otherwise as newest_turns.
 SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    {ledger_columns}
 FROM turns
 WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
-    AND (:key_id IS NULL OR key_id = :key_id)
-    AND (:session_id IS NULL OR session_id = :session_id)
-    AND (:model IS NULL OR model = :model)
-    AND (:status IS NULL OR status = :status)
-    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+    AND {is_chosen}
 ORDER BY created_at DESC, turn_id DESC
 LIMIT :limit OFFSET :offset;
 
@@ -441,29 +435,17 @@ LIMIT :limit OFFSET :offset;
 -- other reads nothing. Turns without a latency come last.
 SELECT
     (SELECT name FROM users WHERE id = turns.user_id),
-    turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-    error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    {ledger_columns}
 FROM (
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE :user_id IS NULL AND created_at >= :since AND created_at < :until
     UNION ALL
-    SELECT
-        turn_id, request_id, user_id, key_id, session_id, model, provider, provider_model, stream, status, created_at,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, usage_estimated, cost, finish_reason,
-        error_status, error_code, latency_ms, ttft_ms, overhead_ms, history_messages, history_tokens, history_trimmed, deployment
+    SELECT {ledger_columns}
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
 ) AS turns
-WHERE (:key_id IS NULL OR key_id = :key_id)
-    AND (:session_id IS NULL OR session_id = :session_id)
-    AND (:model IS NULL OR model = :model)
-    AND (:status IS NULL OR status = :status)
-    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+WHERE {is_chosen}
 ORDER BY latency_ms DESC, turn_id DESC
 LIMIT :limit OFFSET :offset;
 
@@ -489,11 +471,7 @@ FROM (
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
 ) AS chosen
-WHERE (:key_id IS NULL OR key_id = :key_id)
-    AND (:session_id IS NULL OR session_id = :session_id)
-    AND (:model IS NULL OR model = :model)
-    AND (:status IS NULL OR status = :status)
-    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+WHERE {is_chosen}
 GROUP BY created_at / :step, place / 4096;
 
 -- name: count_errors
@@ -510,11 +488,7 @@ FROM (
     FROM turns
     WHERE user_id = :user_id AND created_at >= :since AND created_at < :until
 ) AS chosen
-WHERE (:key_id IS NULL OR key_id = :key_id)
-    AND (:session_id IS NULL OR session_id = :session_id)
-    AND (:model IS NULL OR model = :model)
-    AND (:status IS NULL OR status = :status)
-    AND (:error IS NULL OR error_code = :error OR CAST(error_status AS TEXT) = :error)
+WHERE {is_chosen}
     AND error_status IS NOT NULL
 GROUP BY error_status, error_code
 ORDER BY count(*) DESC, error_status, coalesce(error_code, '')
