@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from os import environ as process_environ
 
 import structlog
@@ -285,7 +286,7 @@ def _stack(
     public = PUBLIC | {METRICS} if settings.metrics.public else PUBLIC
     has_page = settings.dashboard.enabled
     page = dashboard_endpoints(DashboardRoutes(authenticator)) if has_page else []
-    router = build_router([*table, *page], openapi_document(table, public))
+    router = build_router([*table, *page], partial(openapi_document, table, public))
     authentication = Authentication(router, authenticator, public=public, takes_cookies=has_page)
     return RequestLog(ErrorResponses(authentication), metrics)
 

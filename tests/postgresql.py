@@ -22,6 +22,13 @@ from gateway.storage.postgres.schema import upgrade
 
 T = TypeVar("T")
 
+_DELETIONS = """
+SELECT format('DELETE FROM %I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema') AND tablename <> 'gateway_schema_version'
+ORDER BY tablename = 'users'
+"""
+"""One statement for each table with rows of tests; what others refer to comes last."""
+
 
 class PostgreSQL:
     """A server. Its methods work within a running event loop and without one."""
@@ -31,6 +38,7 @@ class PostgreSQL:
         """Of a database in which nothing is ever written: others are created and dropped from it."""
         self._stack = stack
         self._migrated: str | None = None
+        self._emptied: dict[tuple[str, ...], list[str]] = {}
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
@@ -47,6 +55,22 @@ class PostgreSQL:
             self._migrated = _name(url)
         with self._database(self._migrated) as url:
             yield url
+
+    @contextmanager
+    def emptied_database(self, *ddl: str) -> Iterator[str]:
+        """As migrated_database, with these tables beside ours, for tests that change nothing but rows.
+
+        The next test gets the same database, emptied: that takes a tenth of the time that another one takes.
+        """
+        free = self._emptied.setdefault(ddl, [])
+        if not free:
+            url = self._stack.enter_context(self.migrated_database())
+            execute(url, *ddl)
+            free.append(url)
+        url = free.pop()
+        yield url
+        run(_empty(url))
+        free.append(url)
 
     @contextmanager
     def _database(self, template: str) -> Iterator[str]:
@@ -107,6 +131,22 @@ async def _execute(url: str, statements: tuple[str, ...]) -> None:
     try:
         for statement in statements:
             await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _empty(url: str) -> None:
+    """Delete all rows, once nobody else is connected who could write more."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        deletions = [row[0] for row in await connection.fetch(_DELETIONS)]
+        append_only = "ALTER TABLE audit_log {} TRIGGER audit_log_append_only"
+        statements = [append_only.format("DISABLE"), *deletions, append_only.format("ENABLE")]
+        await connection.execute("; ".join(statements))  # one transaction
     finally:
         await connection.close()
 

@@ -1,7 +1,9 @@
 """Every route, once: the router and /openapi.json are both made from this table."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -268,12 +270,14 @@ def _others_endpoints(others: OthersRoutes) -> list[Endpoint]:
     ]
 
 
-def build_router(table: Sequence[Endpoint], document: dict[str, Any]) -> ASGIApp:
-    """A router over the table and the OpenAPI document of it."""
+def build_router(table: Sequence[Endpoint], document: Callable[[], dict[str, Any]]) -> ASGIApp:
+    """A router over the table, and over the OpenAPI document of it, which is made when somebody asks for it."""
+
+    made = cache(document)
 
     async def openapi(request: Request) -> Response:
         del request
-        return json_response(document)
+        return json_response(await asyncio.to_thread(made))  # some 70 ms the first time: not while turns wait
 
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in (*table, Endpoint("GET", "/openapi.json", openapi, "This document")):

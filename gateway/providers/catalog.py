@@ -6,7 +6,7 @@ the facts about chat models are kept of its 3 MB.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,14 @@ class Catalog:
 
     @cached_property
     def _facts(self) -> dict[str, ModelFacts]:
-        content = orjson.loads((self._path or _locate()).read_bytes())
-        return {name: _facts(entry) for name, entry in content.items() if entry.get("mode") == "chat"}
+        return _read(self._path or _locate())
+
+
+@cache
+def _read(path: Path) -> dict[str, ModelFacts]:
+    """Once a process, however many ask: it takes some 50 ms."""
+    content = orjson.loads(path.read_bytes())
+    return {name: _facts(entry) for name, entry in content.items() if entry.get("mode") == "chat"}
 
 
 def _locate() -> Path:

@@ -39,7 +39,7 @@ def said(role: str) -> dict[str, str]:
 
 @pytest.fixture
 def url(postgresql: PostgreSQL) -> Iterator[str]:
-    with postgresql.migrated_database() as url:
+    with postgresql.emptied_database() as url:
         yield url
 
 

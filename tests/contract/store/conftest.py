@@ -15,7 +15,7 @@ from tests.contract.store.values import (
     make_key,
     make_session,
 )
-from tests.postgresql import PostgreSQL, execute
+from tests.postgresql import PostgreSQL
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, kind: str, migrated: MigratedFile, tmp_path: Path) -> Iterator[str]:
-    """Of a fresh database of that kind. PostgreSQL is started only if one is asked for."""
+    """Of a database of that kind without rows. PostgreSQL is started only if one is asked for."""
     if kind not in ON_POSTGRESQL:
         yield migrated.copy_to(tmp_path)
         return
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    with server.migrated_database() as url:
-        if kind == "external":
-            execute(url, *host_tables.DDL)
+    server = request.getfixturevalue("postgresql")
+    assert isinstance(server, PostgreSQL)
+    with server.emptied_database(*(host_tables.DDL if kind == "external" else ())) as url:
         yield url
 
 
