@@ -33,9 +33,8 @@ class Search(Part):
         )
 
     async def index_messages(self, *, limit: int) -> int:
-        indexed = await self._index(limit, None)
-        self._backlog = await self._read(search.backlog) if indexed else 0
-        return indexed
+        self._backlog = await self._read_long(search.backlog)  # first: it is to be seen when indexing fails, too
+        return await self._index(limit, None)
 
     async def _index(self, limit: int, user_id: str | None) -> int:
         indexed = 0

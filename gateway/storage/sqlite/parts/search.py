@@ -40,9 +40,8 @@ class Search(Part):
         )
 
     async def index_messages(self, *, limit: int) -> int:
-        indexed = await self._index(None, limit)
-        self._backlog = await self._lanes.search(indexing.backlog) if indexed else 0
-        return indexed
+        self._backlog = await self._lanes.search(indexing.backlog)  # first: it is to be seen when indexing fails, too
+        return await self._index(None, limit)
 
     async def _index(self, user_id: str | None, limit: int) -> int:
         """Bring what is stored of one user, or of everyone, into the index. Returns of how many texts, or about."""
