@@ -2,7 +2,8 @@
 
 A key found valid is believed for `cache_seconds`, under its full digest, so that revoking one anywhere works everywhere
 within that time; as long under its id, for a sign-in, whose signature is checked every time. Unknown keys are never
-cached: a key works from the moment that it exists.
+cached: a key works from the moment that it exists. An answer of the store that was asked for before something changed
+through this process may tell how it was: it is good for the request that asked, and not remembered.
 
 When keys were used is noted in memory alone: a job takes the notes to the store (jobs/key_uses.py).
 """
@@ -37,6 +38,8 @@ class Authenticator:
         self._clock = clock
         self._cache: OrderedDict[bytes, tuple[ApiKey, Caller, float]] = OrderedDict()
         self._uses: dict[str, datetime] = {}
+        self._changes = 0
+        """How many were made through this process."""
 
     async def authenticate(self, authorization: str | None) -> Caller:
         """The caller behind an `Authorization` header. Raises AuthenticationFailed, StorageUnavailable."""
@@ -46,10 +49,11 @@ class Authenticator:
         if cached is not None and self._clock() < cached[2]:
             key, caller, _ = cached
         else:
-            asked_at = self._clock()  # the answer may be as old as the question
+            asked_at, changes = self._clock(), self._changes  # the answer may be as old as the question
             key = await self._find(text, digest)
             caller = _caller(key)
-            self._remember(digest, key, caller, asked_at + self._cache_seconds)
+            if changes == self._changes:
+                self._remember(digest, key, caller, asked_at + self._cache_seconds)
         now = datetime.now(UTC)
         if not key.is_usable(now):
             self._cache.pop(digest, None)
@@ -75,12 +79,13 @@ class Authenticator:
         if cached is not None and self._clock() < cached[2]:
             key, caller, _ = cached
         else:
-            asked_at = self._clock()
+            asked_at, changes = self._clock(), self._changes
             found = await self._store.find_key(sign_in.key_id)
             if found is None:
                 raise _signed_out()
             key, caller = found, _caller(found)
-            self._remember(place, key, caller, asked_at + self._cache_seconds)
+            if changes == self._changes:
+                self._remember(place, key, caller, asked_at + self._cache_seconds)
         now = datetime.now(UTC)
         if not key.is_usable(now) or not sign_in.is_valid(key, self._pepper, now.timestamp()):
             self._cache.pop(place, None)
@@ -95,11 +100,13 @@ class Authenticator:
 
     def forget(self, key: ApiKey) -> None:
         """Believe nothing cached about a key: it has just been changed through this process."""
+        self._changes += 1
         self._cache.pop(key.hash, None)
         self._cache.pop(key.id.encode(), None)
 
     def forget_user(self, user_id: str) -> None:
         """Believe nothing cached about any key of a user, who has just been changed or erased through this process."""
+        self._changes += 1
         for digest in [digest for digest, (_, caller, _) in self._cache.items() if caller.user_id == user_id]:
             del self._cache[digest]
 

@@ -1,5 +1,6 @@
 """Who is let in, for how long a key is believed, and what the store is asked."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +25,12 @@ class Clock:
 
 
 class SlowStore(InMemoryStore):
-    """Takes `seconds` of the clock for an answer, which was true when it was asked; notes which keys were asked for."""
+    """Takes `seconds` of the clock for an answer, which was true when it was asked; notes which keys were asked for.
+
+    `meanwhile` is what happens, once, between a question and its answer.
+    """
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
     def __init__(self, clock: Clock, seconds: float = 0.0) -> None:
         super().__init__()
@@ -36,6 +42,9 @@ class SlowStore(InMemoryStore):
         self.asked.append(key_id)
         found = await super().find_key(key_id)
         self._clock.now += self._seconds
+        if (meanwhile := self.meanwhile) is not None:
+            self.meanwhile = None
+            await meanwhile()
         return found
 
 
@@ -201,6 +210,31 @@ async def test_a_key_is_believed_from_when_the_store_was_asked_not_from_when_it_
     gate.clock.now += 3.0
     await gate.enter(text)
     assert len(gate.store.asked) == 2
+
+
+@pytest.mark.parametrize("by_sign_in", [False, True])
+@pytest.mark.parametrize("whose", ["key", "user"])
+async def test_what_was_asked_before_a_change_is_not_believed_after_it(by_sign_in: bool, whose: str) -> None:
+    gate = Gate()
+    key, text = await gate.issue(admin=True)
+    _, sign_in = await gate.authenticator.sign_in(text)
+    gate.clock.now += 5.0
+
+    async def enter() -> Caller:
+        return await (gate.authenticator.signed_in(str(sign_in)) if by_sign_in else gate.enter(text))
+
+    async def take_rights() -> None:
+        changes = KeyChanges(frozenset({"scopes"}), scopes=frozenset({Scope.USER}))
+        changed = await gate.store.update_key(key.id, changes)
+        assert changed is not None
+        if whose == "key":
+            gate.authenticator.forget(changed)
+        else:
+            gate.authenticator.forget_user(key.user.id)
+
+    gate.store.meanwhile = take_rights
+    assert Scope.ADMIN in (await enter()).scopes
+    assert (await enter()).scopes == {Scope.USER}
 
 
 async def test_so_many_keys_are_remembered_and_the_one_that_was_longest_not_asked_for_is_dropped() -> None:
