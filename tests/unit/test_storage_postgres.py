@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
-from gateway.domain import GroupBy, Session
+from gateway.domain import GroupBy, Rotation, Session
 from gateway.errors import StorageUnavailable
 from gateway.ledger import NO_ACTIVITY, Step, TurnFilter, TurnOrder
 from gateway.ports import Cleaning, Hold, Locked, OpenedTurn, Page
@@ -369,3 +369,19 @@ async def test_nobody_gets_a_session_while_they_are_being_erased(url: str, sessi
         with pytest.raises(ConstraintViolated):
             await created
         assert await watcher.fetchval("SELECT count(*) FROM sessions") == 0
+
+
+async def test_a_key_is_not_rotated_while_its_user_is_being_erased(url: str, session: Session) -> None:
+    """Both lock the user, then the key. Were it the other way round here, the two would wait for each other."""
+    async with running(PostgresStore(url, timeout=60)) as store, connected(url) as other, connected(url) as watcher:
+        erasing = other.transaction()
+        await erasing.start()
+        link = Link(other, QUERIES)
+        await link.row("lock_user", session.user_id)  # the first thing that erasing does
+        rotation = Rotation("key_new", b"new", at(1), at(2))
+        rotated = asyncio.create_task(store.rotate_key("key_1", rotation))
+        await until_waiting(watcher)
+        assert await users.erase(link, session.user_id, None)
+        await erasing.commit()
+        assert await rotated is None
+        assert await watcher.fetchval("SELECT count(*) FROM api_keys") == 0
