@@ -91,12 +91,12 @@ def update(
     config: Config = None,
 ) -> None:
     """Change what a key may do, and for how long. It counts everywhere within 5 seconds."""
-    if (model and any_model) or (expires_in and no_expiry):
+    if (model and any_model) or (expires_in is not None and no_expiry):
         fail("Choose one of --model and --any-model, and one of --expires-in and --no-expiry.", code=2)
     limits = given_limits(limit or ())
     asked = {"name": name, "admin": admin, "allowed_models": model, "limits": limits, "expires_in": expires_in}
     cleared = {field for field, is_cleared in (("allowed_models", any_model), ("expires_in", no_expiry)) if is_cleared}
-    given = _patch({field: value for field, value in asked.items() if value or value is False or field in cleared})
+    given = _patch({field: value for field, value in asked.items() if value not in (None, [], {}) or field in cleared})
     if not given.model_fields_set:
         options = "--name, --admin, --no-admin, --model, --any-model, --limit, --expires-in or --no-expiry"
         fail(f"Say what to change: {options}.", code=2)
