@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -128,10 +129,20 @@ def test_a_key_is_rotated(server: GatewayProcess) -> None:
     assert [said(server, key) for key in (old, new)] == [200, 200]
     before, after = [listed(server, "keys", id=id_of(key)) for key in (old, new)]
     assert before["expires_at"] is not None
+    assert f"{id_of(old)} is valid until {before['expires_at']}." in result.stderr
     assert (after["name"], after["allowed_models"], after["expires_at"]) == ("server", ["echo"], None)
     done(server, "keys", "rotate", new, "--overlap", "0s")
     wait_until(lambda: said(server, new) == 401)
     assert said(server, old) == 200
+
+
+def test_keys_are_made_and_rotated_under_the_pepper_of_the_settings(tmp_path: Path) -> None:
+    with GatewayProcess(tmp_path, {**SETTINGS, "auth": {"pepper": "salt and"}}) as server:
+        key = server.create_key("ada", "--model", "echo", "--model", "\x1b[2J")
+        new = done(server, "keys", "rotate", key).stdout.strip()
+        assert [said(server, key), said(server, new)] == [200, 200]
+        rows = done(server, "keys", "list", "--user", "ada").stdout
+        assert ("\\u001b[2J echo" in rows, "\x1b" in rows) == (True, False)
 
 
 def test_a_user_is_made_limited_disabled_and_enabled(server: GatewayProcess) -> None:
