@@ -7,42 +7,47 @@ let dialogs = 0;
 
 /**
  * A form in a dialog. `submit` may return a node, which then takes the form's place, or false, which leaves it as it
- * is; else the dialog closes. Resolves when it is closed: true if `submit` was done.
+ * is; else the dialog closes. Resolves when it is closed: true if `submit` was done. While it is being done the dialog
+ * stays: what was sent cannot be called back, and the answer may be a key that is shown this once.
  */
 export function formDialog({ title, body, action, isDangerous = false, submit }) {
   const heading = h("h2", { id: `dialog-title-${++dialogs}` }, title);
   const errors = h("div");
   const go = h("button", { type: "submit", class: isDangerous ? "danger" : "primary" }, action);
+  const cancel = button("Cancel", () => dialog.close());
   const dialog = h("dialog", { "aria-labelledby": heading.id });
+  let isBusy = false;
   let isDone = false;
   const form = h(
     "form",
     {
       onsubmit: async (event) => {
         event.preventDefault();
-        go.disabled = true;
+        setBusy(true);
+        let result = false;
         try {
-          const result = await submit();
-          if (result === false) {
-            go.disabled = false;
-            go.focus();
-            return;
-          }
-          isDone = true;
-          if (result) show(result);
-          else dialog.close();
+          result = await submit();
         } catch (error) {
           errors.replaceChildren(problem(error));
-        } finally {
-          go.disabled = false;
         }
+        setBusy(false);
+        if (result === false) {
+          go.focus(); // which it lost when it was disabled
+          return;
+        }
+        isDone = true;
+        if (result) show(result);
+        else dialog.close();
       },
     },
     heading,
     body,
     errors,
-    h("div", { class: "actions" }, button("Cancel", () => dialog.close()), go),
+    h("div", { class: "actions" }, cancel, go),
   );
+  function setBusy(is) {
+    isBusy = go.disabled = cancel.disabled = is;
+  }
   function show(result) {
     dialog.replaceChildren(
       h("div", { class: "form" }, heading, result, h("div", { class: "actions" }, button("Done", () => dialog.close(), { class: "primary" }))),
@@ -54,6 +59,10 @@ export function formDialog({ title, body, action, isDangerous = false, submit })
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
+      if (isBusy) {
+        dialog.showModal(); // by Escape, which a browser does not let a page refuse each time
+        return;
+      }
       dialog.remove();
       resolve(isDone);
     });

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.acceptance.process import GatewayProcess
 from tests.browser.browsing import Visit, texts_of, visit
@@ -193,6 +193,47 @@ def test_a_keys_expiry_and_rights_are_changed(visitor: Visit, seeded: Seeded) ->
     edit(Expires="Never")
     expect(row).to_contain_text("admin, user")
     expect(row).not_to_contain_text("expires")
+
+
+def test_a_dialog_stays_while_a_key_is_made_and_shows_it(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.admin)
+    visitor.go("Keys")
+    held: list[Route] = []
+    page.route(
+        "**/admin/keys", lambda route: held.append(route) if route.request.method == "POST" else route.continue_()
+    )
+    page.get_by_role("button", name="Create a key").click()
+    dialog = page.get_by_role("dialog", name="Create a key")
+    dialog.get_by_label("User").fill("walker")
+    dialog.get_by_label("Name").fill("slow boots")
+    with page.expect_request("**/admin/keys"):
+        page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_disabled()
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_visible()
+    held.pop().continue_()
+    expect(dialog.get_by_label("The new key")).to_be_focused()
+    dialog.get_by_role("button", name="Done").click()
+    expect(page.get_by_role("row", name="slow boots")).to_be_visible()
+
+
+def test_a_form_that_is_refused_says_why_and_can_be_sent_again(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    visitor.sign_in(seeded.admin)
+    visitor.go("Keys")
+    page.get_by_role("button", name="Create a key").click()
+    dialog = page.get_by_role("dialog", name="Create a key")
+    dialog.get_by_label("User").fill("Mr Walker")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("A user's name has 1 to 128 characters")
+    expect(dialog.get_by_role("button", name="Create")).to_be_focused()
+    dialog.get_by_label("User").fill("walker")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_label("The new key")).to_be_focused()
+    assert [problem for problem in visitor.problems if "400" not in problem] == []
+    visitor.problems.clear()
 
 
 def test_admin_rights_are_given_up_when_that_is_meant(visitor: Visit, gateway: GatewayProcess) -> None:
