@@ -133,16 +133,17 @@ async function revoke(key, context) {
 }
 
 /**
- * The fields that a key is made with and that can be changed later. Who is an admin, and when a key expires, `read`
- * tells only where that was changed here: somebody else may have changed it since.
+ * The fields that a key is made with and that can be changed later. `read` tells only what was changed here: the rest
+ * somebody else may have changed since the page was loaded, and taken rights away with it.
  */
 function rightsFields(key) {
   const name = h("input", { value: key.name, maxlength: 256, autocomplete: "off" });
   const models = h("input", { value: key.allowed_models?.join(", "), autocomplete: "off", placeholder: "any" });
   const limits = limitFields(key.limits);
-  const kept = key.expires_at ? [["", moment(key.expires_at)], ["never", "Never"]] : [["", "Never"]];
-  const expires = select([...kept, ...LIFETIMES], "");
+  const asItIs = key.expires_at ? [["", moment(key.expires_at)], ["never", "Never"]] : [["", "Never"]];
+  const expires = select([...asItIs, ...LIFETIMES], "");
   const isAdmin = key.scopes.includes("admin");
+  const kept = { name: name.value, models: models.value };
   const admin = h("input", { type: "checkbox", checked: isAdmin });
   const list = () => models.value.split(",").map((model) => model.trim()).filter(Boolean);
   return {
@@ -154,8 +155,8 @@ function rightsFields(key) {
       h("label", { class: "check" }, admin, "Admin: may see and change everything"),
     ],
     read: () => ({
-      name: name.value || null,
-      allowed_models: list().length ? list() : null,
+      ...(name.value !== kept.name && { name: name.value || null }),
+      ...(models.value !== kept.models && { allowed_models: list().length ? list() : null }),
       limits: limits.read(),
       ...(expires.value && { expires_in: expires.value === "never" ? null : expires.value }),
       ...(admin.checked !== isAdmin && { admin: admin.checked }),

@@ -13,7 +13,7 @@ const LIMITS = [
   ["dollars_per_month", "Dollars a month", (value) => `${dollars(value)}/month`],
 ];
 
-/** Fields with these limits in them, and a function that reads what they have become: null for no limit. */
+/** Fields with these limits in them, and a function that reads those that were changed: null for no limit. */
 export function limitFields(limits = {}) {
   const inputs = LIMITS.map(([name, label]) => {
     const step = name.startsWith("dollars") ? "any" : 1;
@@ -25,7 +25,8 @@ export function limitFields(limits = {}) {
     h("summary", null, "Limits"),
     h("div", { class: "grid2" }, ...inputs.map(([, label, input]) => field(label, input))),
   );
-  const read = () => Object.fromEntries(inputs.map(([name, , input]) => [name, input.value === "" ? null : Number(input.value)]));
+  const changed = () => inputs.filter(([, , input]) => input.value !== input.defaultValue);
+  const read = () => Object.fromEntries(changed().map(([name, , input]) => [name, input.value === "" ? null : Number(input.value)]));
   return { element, read };
 }
 

@@ -195,6 +195,53 @@ def test_a_keys_expiry_and_rights_are_changed(visitor: Visit, seeded: Seeded) ->
     expect(row).not_to_contain_text("expires")
 
 
+def test_saving_leaves_what_somebody_else_has_changed_meanwhile(
+    visitor: Visit, gateway: GatewayProcess, seeded: Seeded
+) -> None:
+    page = visitor.page
+    with gateway.http(seeded.admin) as admin:
+        given = {"user": "walker", "name": "shared boots", "limits": {"parallel_calls": 2}}
+        key = admin.post("/admin/keys", json=given).json()
+        visitor.sign_in(seeded.admin)
+        visitor.go("Keys")
+        limits = {"parallel_calls": 1, "requests_per_minute": 5}
+        rights = {"name": "lent boots", "allowed_models": ["echo"], "admin": True, "limits": limits}
+        assert admin.patch(f"/admin/keys/{key['id']}", json=rights).status_code == 200
+
+        page.get_by_role("button", name="Edit shared boots").click()
+        page.get_by_label("Tokens a day").fill("1000")
+        page.get_by_role("button", name="Save").click()
+        row = page.get_by_role("row", name="lent boots")
+        expect(row).to_contain_text("5 req/min, 1 parallel, 1,000 tokens/day")
+        expect(row).to_contain_text("echo")
+        expect(row).to_contain_text("admin, user")
+
+        page.get_by_role("button", name="Edit lent boots").click()
+        page.get_by_label("Allowed models").fill(" ,")
+        page.get_by_label("Parallel calls").fill("")
+        page.get_by_label("Dollars a day").fill("2.5")
+        page.get_by_label("Name").fill("")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("row", name=key["id"])).to_contain_text("any")
+        changed = admin.get(f"/admin/keys/{key['id']}").json()
+        assert (changed["name"], changed["allowed_models"], changed["expires_at"]) == (None, None, None)
+        assert changed["limits"] == {"requests_per_minute": 5, "tokens_per_day": 1000, "dollars_per_day": 2.5}
+
+
+def test_limits_of_a_user_are_saved_one_by_one(visitor: Visit, gateway: GatewayProcess, seeded: Seeded) -> None:
+    page = visitor.page
+    with gateway.http(seeded.admin) as admin:
+        user = admin.post("/admin/users", json={"name": "runner", "limits": {"parallel_calls": 2}}).json()
+        visitor.sign_in(seeded.admin)
+        visitor.go("Users")
+        path = f"/admin/users/{user['id']}"
+        assert admin.patch(path, json={"limits": {"parallel_calls": 1}}).status_code == 200
+        page.get_by_role("button", name="Limits of runner").click()
+        page.get_by_label("Requests a minute").fill("5")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("row", name="runner")).to_contain_text("5 req/min, 1 parallel")
+
+
 def test_a_dialog_stays_while_a_key_is_made_and_shows_it(visitor: Visit, seeded: Seeded) -> None:
     page = visitor.page
     visitor.sign_in(seeded.admin)
