@@ -85,7 +85,7 @@ async function show({ moveFocus }) {
   else if (moveFocus) heading.focus();
   scrollTo(0, 0);
   try {
-    const reload = () => show({ moveFocus: false });
+    const reload = () => show({ moveFocus: main.contains(document.activeElement) }); // whatever has it is made anew
     await view.show(body, { who, item, query, range, signal, link, announce, tools, heading, reload, signedInWith });
     announce(`${view.title} loaded`);
   } catch (error) {

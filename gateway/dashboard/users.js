@@ -41,7 +41,7 @@ function actions(user, context) {
     { class: "row-actions" },
     h("button", { type: "button", onclick: () => change(user, context) }, "Limits", hidden(` of ${user.name}`)),
     user.disabled_at
-      ? h("button", { type: "button", onclick: () => set(user, { disabled: false }, context) }, "Enable", name)
+      ? h("button", { type: "button", onclick: () => enable(user, context) }, "Enable", name)
       : h("button", { type: "button", class: "danger", onclick: () => disable(user, context) }, "Disable", name),
   );
 }
@@ -51,17 +51,23 @@ async function change(user, context) {
   limits.element.open = true;
   const body = [h("p", null, "Of all keys of this user together."), limits.element];
   const submit = () => set(user, { limits: limits.read() }, context);
-  await formDialog({ title: `Limits of ${user.name}`, action: "Save", body, submit });
+  const done = await formDialog({ title: `Limits of ${user.name}`, action: "Save", body, submit });
+  if (done) context.reload();
 }
 
 async function disable(user, context) {
   const body = h("p", null, "Every key of theirs is refused until you enable them again. Nothing is removed.");
   const submit = () => set(user, { disabled: true }, context);
-  await formDialog({ title: `Disable ${user.name}?`, action: "Disable", isDangerous: true, body, submit });
+  const done = await formDialog({ title: `Disable ${user.name}?`, action: "Disable", isDangerous: true, body, submit });
+  if (done) context.reload();
+}
+
+async function enable(user, context) {
+  await set(user, { disabled: false }, context);
+  context.reload();
 }
 
 async function set(user, changes, context) {
   await send("PATCH", `/admin/users/${encodeURIComponent(user.id)}`, changes);
   context.announce("User changed");
-  context.reload();
 }

@@ -240,6 +240,7 @@ def test_limits_of_a_user_are_saved_one_by_one(visitor: Visit, gateway: GatewayP
         page.get_by_label("Requests a minute").fill("5")
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("row", name="runner")).to_contain_text("5 req/min, 1 parallel")
+        expect(page.get_by_role("heading", name="Users", level=1)).to_be_focused()
 
 
 def test_a_dialog_stays_while_a_key_is_made_and_shows_it(visitor: Visit, seeded: Seeded) -> None:
@@ -264,6 +265,7 @@ def test_a_dialog_stays_while_a_key_is_made_and_shows_it(visitor: Visit, seeded:
     expect(dialog.get_by_label("The new key")).to_be_focused()
     dialog.get_by_role("button", name="Done").click()
     expect(page.get_by_role("row", name="slow boots")).to_be_visible()
+    expect(page.get_by_role("heading", name="Keys", level=1)).to_be_focused()
 
 
 def test_a_form_that_is_refused_says_why_and_can_be_sent_again(visitor: Visit, seeded: Seeded) -> None:
