@@ -81,6 +81,7 @@ def test_a_key_from_its_making_to_its_end(visitor: Visit, gateway: GatewayProces
     assert status_with(gateway, key) == 401
     page.get_by_label("With revoked and expired ones").check()
     expect(page.get_by_role("row", name="walking boots").get_by_text("revoked")).to_be_visible()
+    expect(page.get_by_role("row", name="walking boots").get_by_role("button")).to_have_count(0)
     visitor.picture("keys")
 
     visitor.go("Audit log")
@@ -167,6 +168,19 @@ def test_a_key_is_changed_and_rotated(visitor: Visit, gateway: GatewayProcess, s
     dialog.get_by_role("button", name="Done").click()
     expect(page.get_by_role("row", name="old boots")).to_have_count(1)
     assert (status_with(gateway, old), status_with(gateway, new)) == (401, 200)
+
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Rotate old boots").click()
+    dialog.get_by_role("button", name="Rotate").click()
+    newest = dialog.get_by_label("The new key").input_value()
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == newest
+    dialog.get_by_role("button", name="Done").click()
+    expect(row).to_have_count(2)
+    expect(row.first).not_to_contain_text("expires")
+    expect(row.last).to_contain_text("expires")
+    assert (status_with(gateway, new), status_with(gateway, newest)) == (200, 200)
 
 
 def test_a_keys_expiry_and_rights_are_changed(visitor: Visit, seeded: Seeded) -> None:
