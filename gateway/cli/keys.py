@@ -12,7 +12,7 @@ from gateway.auth.changing import OVERLAP, rotate_key, update_key
 from gateway.auth.issuing import issue_key, revoke_key
 from gateway.auth.keys import parse_key
 from gateway.cli.console import Config, aligned, fail, mistakes_reported, people, printable, read_settings, with_store
-from gateway.cli.limits import Limit, given_limits
+from gateway.cli.limits import Limit, given_limits, shown_limits
 from gateway.ports import Store
 from gateway.wire.json import dump
 
@@ -151,11 +151,12 @@ def _patch(given: Mapping[str, Any]) -> KeyPatch:
         return validate(KeyPatch, given)
 
 
-_HEADINGS = ("ID", "USER", "NAME", "STATUS", "SCOPES", "MODELS", "CREATED", "EXPIRES", "REVOKED", "LAST USED")
+_HEADINGS = ("ID", "USER", "NAME", "STATUS", "SCOPES", "MODELS", "LIMITS", "CREATED", "EXPIRES", "REVOKED", "LAST USED")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     models = "any" if row["allowed_models"] is None else printable(" ".join(row["allowed_models"]))
-    cells = [row["id"], row["user"], row["name"] or "-", row["status"], " ".join(row["scopes"]), models]
+    may = [" ".join(row["scopes"]), models, shown_limits(row["limits"])]
+    cells = [row["id"], row["user"], row["name"] or "-", row["status"], *may]
     times = [row["created_at"], row["expires_at"], row["revoked_at"], row["last_used_at"]]
     return [*cells, *[time[:19] + "Z" if time else "-" for time in times]]

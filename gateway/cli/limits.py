@@ -1,6 +1,6 @@
-"""What `gateway keys` and `gateway users` take for limits: NAME=NUMBER, or NAME=none for one that is to go."""
+"""What `gateway keys` and `gateway users` take for limits, and show: NAME=NUMBER; NAME=none for one that is to go."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -26,6 +26,11 @@ def given_limits(texts: Sequence[str]) -> dict[str, int | float | str | None]:
             fail(f"Expected --limit NAME=NUMBER, such as requests_per_minute=60, and not {text!r}.", code=2)
         limits[name] = None if number == "none" else _number(number)
     return limits
+
+
+def shown_limits(limits: Mapping[str, float]) -> str:
+    """Those that are set, as `--limit` takes them; where none is, the defaults of the settings hold."""
+    return " ".join(f"{name}={str(value).removesuffix('.0')}" for name, value in limits.items()) or "-"
 
 
 def _number(text: str) -> int | float | str:

@@ -14,7 +14,7 @@ from gateway.api.users import user_output
 from gateway.auth.audit import audit_entry
 from gateway.auth.changing import create_user, set_disabled, update_user
 from gateway.cli.console import Config, aligned, fail, mistakes_reported, read_settings, say, with_store
-from gateway.cli.limits import Limit, given_limits
+from gateway.cli.limits import Limit, given_limits, shown_limits
 from gateway.domain import User, UserChanges
 from gateway.ports import Store
 from gateway.storage.exporting import every_session, every_user, find_user
@@ -24,7 +24,7 @@ users_app = typer.Typer(
     help="Create, list, limit, disable and erase users. Works while the server runs.", no_args_is_help=True
 )
 
-_HEADINGS = ("ID", "NAME", "STATUS")
+_HEADINGS = ("ID", "NAME", "STATUS", "LIMITS")
 
 _UNKNOWN = "There is no such user. `gateway users list` shows them."
 
@@ -98,7 +98,7 @@ def list_users(
 
     users = with_store(read_settings(config), read)
     rows = [user_output(user) for user in users]
-    cells = [(row["id"], row["name"], row["status"]) for row in rows]
+    cells = [(row["id"], row["name"], row["status"], shown_limits(row["limits"])) for row in rows]
     for line in map(dump, rows) if as_json else aligned([_HEADINGS, *cells]):
         typer.echo(line)
 

@@ -75,13 +75,13 @@ def test_a_piped_list_is_whole(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stderr) == (0, "")
     heading, first, second = result.stdout.splitlines()
-    names = ["ID", "USER", "NAME", "STATUS", "SCOPES", "MODELS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"]
+    names = ["ID", "USER", "NAME", "STATUS", "SCOPES", "MODELS", "LIMITS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"]
     assert re.split(r" {2,}", heading.rstrip()) == names
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
     name = re.escape(LONG)
-    what = rf"{name}  revoked  admin user  any +{time}  {time}  {time}  -"
+    what = rf"{name}  revoked  admin user  any +-  +{time}  {time}  {time}  -"
     assert re.fullmatch(rf"key_\w{{10}}  u{{128}}  {what}", first.rstrip())
-    assert re.fullmatch(rf"key_\w{{10}} +ada +- +active +user +any +{time} +- +- +-", second.rstrip())
+    assert re.fullmatch(rf"key_\w{{10}} +ada +- +active +user +any +- +{time} +- +- +-", second.rstrip())
     assert first.index("admin user") == second.index("user") == heading.index("SCOPES")
     assert key not in result.stdout
 

@@ -78,7 +78,7 @@ def test_a_key_for_some_models_and_with_limits(server: GatewayProcess) -> None:
     assert [said(server, key), said(server, key, "other")] == [200, 403]
     heading, *rows = done(server, "keys", "list", "--user", "eve").stdout.splitlines()
     assert heading.endswith("LAST USED")
-    assert "echo x/y" in rows[0]
+    assert "  echo x/y  requests_per_minute=60 dollars_per_day=2.5  " in rows[0]
 
 
 def test_a_key_is_changed(server: GatewayProcess) -> None:
@@ -158,6 +158,8 @@ def test_a_user_is_made_limited_disabled_and_enabled(server: GatewayProcess) -> 
     }
     done(server, "users", "update", "carol", "--limit", "dollars_per_month=9.5", "--limit", "requests_per_minute=none")
     assert listed(server, "users", id=user_id)["limits"] == {"dollars_per_month": 9.5}
+    [row] = [row for row in done(server, "users", "list").stdout.splitlines() if row.startswith(user_id)]
+    assert row.split() == [user_id, "carol", "active", "dollars_per_month=9.5"]
     assert done(server, "users", "disable", "carol").stdout == ""
     wait_until(lambda: said(server, key) == 401)
     assert listed(server, "keys", id=id_of(key))["status"] == "disabled"

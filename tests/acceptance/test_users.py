@@ -56,8 +56,8 @@ def test_users_are_listed_for_people_and_for_programs(server: GatewayProcess) ->
     found = users(server)
     assert {"admin", "user", "ada"} <= found.keys()
     heading, *rows = server.command("users", "list").stdout.splitlines()
-    assert heading.split() == ["ID", "NAME", "STATUS"]
-    assert {tuple(row.split()) for row in rows} == {(user_id, name, "active") for name, user_id in found.items()}
+    assert heading.split() == ["ID", "NAME", "STATUS", "LIMITS"]
+    assert {tuple(row.split()) for row in rows} == {(user_id, name, "active", "-") for name, user_id in found.items()}
 
 
 def test_an_erased_user_is_gone_within_seconds(server: GatewayProcess) -> None:
