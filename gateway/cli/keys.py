@@ -80,6 +80,7 @@ def list_keys(
 def update(
     id_or_key: IdOrKey,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    no_name: Annotated[bool, typer.Option("--no-name", help="Let it have no name.")] = False,
     admin: Annotated[
         bool | None, typer.Option("--admin/--no-admin", help="Let it use /admin and /metrics too, or no longer.")
     ] = None,
@@ -91,14 +92,15 @@ def update(
     config: Config = None,
 ) -> None:
     """Change what a key may do, and for how long. It counts everywhere within 5 seconds."""
-    if (model and any_model) or (expires_in is not None and no_expiry):
-        fail("Choose one of --model and --any-model, and one of --expires-in and --no-expiry.", code=2)
+    if (name is not None and no_name) or (model and any_model) or (expires_in is not None and no_expiry):
+        fail("Choose one of --name and --no-name, of --model and --any-model, of --expires-in and --no-expiry.", code=2)
     limits = given_limits(limit or ())
     asked = {"name": name, "admin": admin, "allowed_models": model, "limits": limits, "expires_in": expires_in}
-    cleared = {field for field, is_cleared in (("allowed_models", any_model), ("expires_in", no_expiry)) if is_cleared}
+    to_clear = {"name": no_name, "allowed_models": any_model, "expires_in": no_expiry}
+    cleared = {field for field, is_cleared in to_clear.items() if is_cleared}
     given = _patch({field: value for field, value in asked.items() if value not in (None, [], {}) or field in cleared})
     if not given.model_fields_set:
-        options = "--name, --admin, --no-admin, --model, --any-model, --limit, --expires-in or --no-expiry"
+        options = "--name, --no-name, --admin, --no-admin, --model, --any-model, --limit, --expires-in or --no-expiry"
         fail(f"Say what to change: {options}.", code=2)
     with mistakes_reported():
         changes = key_changes(given)

@@ -94,6 +94,9 @@ def test_a_key_is_changed(server: GatewayProcess) -> None:
     done(server, "keys", "update", key, "--model", "other", "--expires-in", "30d")
     shown = listed(server, "keys", id=id_of(key))
     assert (shown["allowed_models"], shown["expires_at"] > shown["created_at"]) == (["other"], True)
+    done(server, "keys", "update", key, "--no-name")
+    shown = listed(server, "keys", id=id_of(key))
+    assert (shown["name"], shown["allowed_models"]) == (None, ["other"])
 
 
 def test_a_key_is_an_admins_and_no_longer_as_the_page_says(server: GatewayProcess) -> None:
@@ -180,6 +183,7 @@ def test_a_user_is_made_limited_disabled_and_enabled(server: GatewayProcess) -> 
         (["keys", "update", "key_nope", "--model", "echo", "--any-model"], 2, "Choose one"),
         (["keys", "update", "key_nope", "--name", "x", "--expires-in", ""], 1, "90s, 15m"),
         (["keys", "update", "key_nope", "--no-expiry", "--expires-in", ""], 2, "Choose one"),
+        (["keys", "update", "key_nope", "--name", "x", "--no-name"], 2, "Choose one"),
         (["keys", "update", "key_nope", "--admin", "--name", ""], 1, "Invalid 'name'"),
         (["keys", "rotate", "key_nope"], 1, "no such key"),
         (["keys", "rotate", "key_nope", "--overlap", "soon"], 1, "90s, 15m"),
