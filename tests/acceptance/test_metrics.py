@@ -43,6 +43,12 @@ def sums(gateway: GatewayProcess, name: str, label: str) -> Counter[str]:
     return found
 
 
+def dollars(gateway: GatewayProcess) -> float:
+    families = text_string_to_metric_families(as_admin(gateway, "/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == "gateway_turn_cost_dollars_total")
+
+
 def stream(gateway: GatewayProcess) -> None:
     headers = {"authorization": f"Bearer {gateway.first_keys['user']}"}
     body = {"model": "fast", "messages": MESSAGES, "stream": True}
@@ -76,6 +82,8 @@ def test_metrics_usage_and_provider_agree(stub: OpenAIStub, workers: GatewayProc
     counted = ("turns", "failed_turns", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
     totals = as_admin(workers, "/admin/usage").json()["totals"]
     assert [totals[name] for name in counted] == [asked, 1, *[tokens[kind] for kind in KINDS]]
+    assert totals["cost"] > 0
+    assert dollars(workers) == pytest.approx(totals["cost"])
 
 
 def test_what_a_worker_that_was_killed_had_counted_stays(stub: OpenAIStub, workers: GatewayProcess) -> None:
