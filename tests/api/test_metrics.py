@@ -1,6 +1,7 @@
 """GET /metrics: for admins, or for all if that is set, and without anything that a user could be told by."""
 
 import asyncio
+import subprocess
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.ports import Store
 from tests.api.composed import Composed, Person, compose, refusal
 from tests.stubs.openai_wire import Events, Gate, Json, OpenAIStub, chunks, error
+from tests.system_tools import system_tool
 
 
 async def test_prometheus_needs_an_admins_key(gateway: Composed) -> None:
@@ -118,6 +120,17 @@ async def test_users_have_names_where_that_is_asked_for(store: Store) -> None:
         told = await samples(gateway)
     turns = [(labels["user"], labels["status"], value) for labels, value in told["gateway_user_turns_total"]]
     assert turns == [("ada", "complete", 1), ("other", "complete", 1)]
+
+
+async def test_names_and_units_are_what_prometheus_asks_for(store: Store) -> None:
+    """By its own linter, which says nothing of what is in order."""
+    async with compose(store, {"metrics": {"user_labels": 1}}) as gateway:
+        ada, admin = await gateway.person("ada"), await gateway.person("root", admin=True)
+        await ada.say(await ada.new_session())
+        told = (await admin.http.get("/metrics")).text
+    promtool = [system_tool("promtool", package="prometheus"), "check", "metrics"]
+    linted = await asyncio.to_thread(subprocess.run, promtool, input=told.encode(), capture_output=True, check=False)
+    assert (linted.returncode, linted.stdout + linted.stderr) == (0, b"")
 
 
 async def test_clients_do_not_decide_how_many_models_are_told(store: Store) -> None:
