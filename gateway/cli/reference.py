@@ -14,7 +14,7 @@ _HEAD = """\
 The gateway reads one YAML file: the one given with `--config`, else the one that `$GATEWAY_CONFIG` names, else
 `gateway.yaml` in the working directory, if it is there. [`gateway.yaml`](../gateway.yaml) holds every setting at its
 default, and [`config/`](../config/README.md) has examples. A setting that is not listed here is a mistake, and so is a
-value out of its range; all mistakes are told at once.
+value out of its range, or one that stands there twice; all mistakes are told at once.
 
 **Precedence.** An option of `gateway serve` (`--host`, `--port`, `--workers`) beats a `GATEWAY_` variable, which beats
 the file, which beats the default. A variable may also hold several settings of a section as JSON, which is the way to

@@ -66,9 +66,27 @@ def parse_settings(content: Mapping[str, Any], *, source: str = "settings") -> S
     return settings
 
 
+class _Loader(yaml.SafeLoader):
+    """Notes what stands in a mapping twice: of a second `models:` at the end of a file YAML takes that one alone."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[tuple[int, str]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                self.repeated.append((line, f"{key.value} is in line {lines[key.value]} already"))
+            lines.setdefault(key.value, line)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        content = loader.get_single_data()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{path} cannot be read: {exc}") from exc
     except yaml.YAMLError as exc:
@@ -76,6 +94,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = exc.problem_mark if isinstance(exc, yaml.MarkedYAMLError) else None
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(f"{path}{place}: this is not YAML") from None
+    if loader.repeated:
+        mistakes = [f"line {line}: {mistake}" for line, mistake in sorted(loader.repeated)]
+        raise SettingsError("\n".join([f"{path} is not valid:", *_indent(mistakes)]))
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -342,6 +342,21 @@ def test_a_file_that_is_not_yaml_is_not_quoted(text: str, tmp_path: Path) -> Non
     assert SECRET not in str(caught.value)
 
 
+def test_what_stands_twice_is_told_with_both_lines(tmp_path: Path) -> None:
+    """YAML would take the last one, and nobody would miss the first before somebody calls its model."""
+    text = f"models: []\nserver:\n  port: 1\n\n  port: 2\nauth: {{pepper: a, pepper: {SECRET}}}\nmodels:\n  - a\n"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text))
+    _, *mistakes = str(caught.value).splitlines()
+    twice = {"port": (5, 3), "pepper": (6, 6), "models": (7, 1)}
+    assert mistakes == [f"  line {at}: {key} is in line {first} already" for key, (at, first) in twice.items()]
+
+
+def test_the_same_in_several_places_is_no_mistake(tmp_path: Path) -> None:
+    text = "models:\n  - &one {name: a, model: echo}\n  - {<<: *one, name: b}\n"
+    assert [model.name for model in load_settings(write(tmp_path, text)).models] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("content", "path"),
     [
