@@ -75,7 +75,7 @@ function charts(data, range) {
       starts,
       format: duration,
       empty: `No streamed turns in ${range.words}.`,
-      series: [named("p50", "t1", "ttft_p50_ms"), named("p95", "t2", "ttft_p95_ms")],
+      series: [named("p50", "t1", "ttft_p50_ms"), named("p95", "t2", "ttft_p95_ms"), named("p99", "t3", "ttft_p99_ms")],
     }),
     chart({
       title: "Tokens",
@@ -99,7 +99,7 @@ function charts(data, range) {
       starts,
       format: duration,
       empty,
-      series: [named("p50", "t1", "overhead_p50_ms"), named("p95", "t2", "overhead_p95_ms")],
+      series: [named("p50", "t1", "overhead_p50_ms"), named("p95", "t2", "overhead_p95_ms"), named("p99", "t3", "overhead_p99_ms")],
     }),
   ];
 }
