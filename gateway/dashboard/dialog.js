@@ -29,6 +29,7 @@ export function formDialog({ title, body, action, isDangerous = false, submit })
           result = await submit();
         } catch (error) {
           errors.replaceChildren(problem(error));
+          errors.scrollIntoView({ block: "nearest" }); // below the fields, of which there may be many
         }
         setBusy(false);
         if (result === false) {

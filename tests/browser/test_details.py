@@ -73,6 +73,20 @@ def test_a_users_limits_are_set_and_taken_away(visitor: Visit, gateway: GatewayP
     expect(row).not_to_contain_text("req/min")
 
 
+def test_a_refusal_of_what_was_typed_is_in_sight(visitor: Visit, seeded: Seeded) -> None:
+    page = visitor.page
+    page.set_viewport_size({"width": 375, "height": 500})
+    visitor.sign_in(seeded.admin)
+    visitor.go("Keys")
+    page.get_by_role("button", name="Create a key").click()
+    dialog = page.get_by_role("dialog", name="Create a key")
+    dialog.get_by_text("Limits").click()
+    dialog.get_by_label("User").fill("two words")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert").get_by_text("A user's name has")).to_be_in_viewport(ratio=1)
+    visitor.problems[:] = [problem for problem in visitor.problems if "400" not in problem]
+
+
 @contextmanager
 def unfinished_request(gateway: GatewayProcess, key: str) -> Iterator[None]:
     """One whose body does not come."""
