@@ -13,16 +13,17 @@ const LIMITS = [
   ["dollars_per_month", "Dollars a month", (value) => `${dollars(value)}/month`],
 ];
 
-/** Fields with these limits in them, and a function that reads those that were changed: null for no limit. */
+/** Fields with these limits in them, and a function that reads those that were changed: null for none of its own. */
 export function limitFields(limits = {}) {
   const inputs = LIMITS.map(([name, label]) => {
     const step = name.startsWith("dollars") ? "any" : 1;
-    return [name, label, h("input", { type: "number", min: step === 1 ? 1 : 0, step, value: limits?.[name], placeholder: "no limit" })];
+    return [name, label, h("input", { type: "number", min: step === 1 ? 1 : 0, step, value: limits?.[name], placeholder: "default" })];
   });
   const element = h(
     "details",
     { class: "limits", open: inputs.some(([, , input]) => input.value !== "") },
     h("summary", null, "Limits"),
+    h("p", { class: "hint" }, "Empty: the default of the settings, where there is one."),
     h("div", { class: "grid2" }, ...inputs.map(([, label, input]) => field(label, input))),
   );
   const changed = () => inputs.filter(([, , input]) => input.value !== input.defaultValue);
@@ -32,5 +33,5 @@ export function limitFields(limits = {}) {
 
 export function limitText(limits) {
   const set = LIMITS.filter(([name]) => (limits?.[name] ?? null) !== null);
-  return set.length ? set.map(([name, , text]) => text(limits[name])).join(", ") : "none";
+  return set.length ? set.map(([name, , text]) => text(limits[name])).join(", ") : "default";
 }
