@@ -44,7 +44,7 @@ async function list(root, context, base, owner, owners) {
   replace(
     root,
     form(filters, go, owner, owners),
-    h("section", { class: "card" }, filters.q ? hitTable(found.data, href) : sessionTable(found.data, href, filters)),
+    h("section", { class: "card" }, filters.q ? hitTable(found.data, href) : sessionTable(found.data, href, filters, owners)),
     pager({ offset, limit: LIMIT, shown: found.data.length, hasMore: found.has_more, go: (next) => go({ offset: next }) }),
   );
 }
@@ -75,7 +75,7 @@ function form(filters, go, owner, owners) {
   );
 }
 
-function sessionTable(rows, href, filters) {
+function sessionTable(rows, href, filters, owners) {
   const columns = [
     { label: "Session", cell: (session) => titled(session, href) },
     { label: "Model", cell: (session) => session.model ?? "–" },
@@ -85,9 +85,10 @@ function sessionTable(rows, href, filters) {
     { label: "Created", cell: (session) => when(session.created_at) },
   ];
   const isFiltered = filters.key || filters.q;
+  const others = owners.length > 1 ? " Those of others are shown when you choose a user above." : "";
   const empty = isFiltered
     ? "No session matches. Search for fewer words, or take the filter away."
-    : "No sessions yet. POST /chat/sessions makes one; a chat call with its session_id fills it.";
+    : `No sessions yet. POST /chat/sessions makes one; a chat call with its session_id fills it.${others}`;
   return table({ caption: "Sessions, newest first", columns, rows, empty });
 }
 

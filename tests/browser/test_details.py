@@ -147,6 +147,12 @@ def test_sessions_and_messages_come_in_pages(visitor: Visit, much: str) -> None:
     assert texts_of(page, ".message.user .said") == ["Word 100."]
 
 
+def test_an_admin_without_sessions_is_told_where_others_are(visitor: Visit, seeded: Seeded) -> None:
+    visitor.sign_in(seeded.admin)
+    visitor.go("Sessions")
+    expect(visitor.page.get_by_text("No sessions yet")).to_contain_text("choose a user above")
+
+
 def test_archived_sessions_are_shown_if_asked_for(visitor: Visit, much: str) -> None:
     visitor.sign_in(much)
     visitor.go("Sessions")
