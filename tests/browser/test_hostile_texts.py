@@ -1,6 +1,6 @@
 """Whatever users write is text: in names, messages, metadata, models and searches, and in the page's own address."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -153,6 +153,49 @@ def test_searches_and_what_they_find(admin: Visit) -> None:
             "\u2028", "\u2028"
         )
         check_inert(admin)
+
+
+REFUSED = ("400", "401", "404")
+"""What Chromium notes of texts that the gateway does not take."""
+
+
+def typed_into(visitor: Visit, fields: Sequence[str], button: str, text: str) -> None:
+    for field in fields:
+        visitor.page.get_by_label(field, exact=True).fill(text)
+    visitor.page.get_by_role("button", name=button, exact=True).click()
+
+
+def test_what_is_typed_into_fields(admin: Visit) -> None:
+    page = admin.page
+    for text in CORPUS:
+        admin.go("Turns")
+        typed_into(admin, ("Model", "User", "Error"), "Apply", text)
+        page.wait_for_url(lambda url: "model=" in url)
+        admin.settle()
+        check_inert(admin)
+        admin.go("Sessions")
+        typed_into(admin, ("Metadata key", "Metadata value"), "Search", text)
+        page.wait_for_url(lambda url: "key=" in url)
+        admin.settle()
+        check_inert(admin)
+        admin.go("Keys")
+        page.get_by_role("button", name="Create a key").click()
+        typed_into(admin, ("User", "Name", "Allowed models"), "Create", text)
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()  # no text of these is a user's name
+        check_inert(admin)
+        page.keyboard.press("Escape")
+    admin.problems[:] = [problem for problem in admin.problems if not any(status in problem for status in REFUSED)]
+
+
+def test_what_is_typed_in_place_of_a_key(browser: Browser, gateway: GatewayProcess, pictures: Path) -> None:
+    with visit(browser, gateway.url, pictures) as stranger:
+        stranger.open()
+        for text in CORPUS:
+            typed_into(stranger, ["API key"], "Sign in", text)
+            expect(stranger.page.get_by_role("alert")).to_contain_text("req_")
+            check_inert(stranger)
+        stranger.problems[:] = [each for each in stranger.problems if not any(status in each for status in REFUSED)]
+        stranger.check()
 
 
 def test_addresses(admin: Visit) -> None:
