@@ -1,8 +1,8 @@
 """/admin/users/{user_id}/sessions: somebody else's sessions, for admins to read.
 
 The answers are those of /chat/sessions: the same handlers, for which the path names whose sessions it is about. To read
-what was said, or a list, which shows titles and instructions, is noted in the audit log before it is shown; an admin's
-own sessions are nobody else's.
+what was said, or a title and instructions, is noted in the audit log before it is shown; an admin's own sessions are
+nobody else's.
 """
 
 from starlette.requests import Request
@@ -32,7 +32,9 @@ class OthersRoutes:
 
     async def get(self, request: Request) -> Response:
         await self._owner(request)
-        return await self._sessions.get(request)
+        response = await self._sessions.get(request)
+        await self._note(request, _entry(request, session_id_of(request)))
+        return response
 
     async def stats(self, request: Request) -> Response:
         await self._owner(request)

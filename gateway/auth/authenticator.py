@@ -11,7 +11,7 @@ When keys were used is noted in memory alone: a job takes the notes to the store
 import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from gateway.auth.keys import hash_key, parse_key
@@ -49,11 +49,7 @@ class Authenticator:
         if cached is not None and self._clock() < cached[2]:
             key, caller, _ = cached
         else:
-            asked_at, changes = self._clock(), self._changes  # the answer may be as old as the question
-            key = await self._find(text, digest)
-            caller = _caller(key)
-            if changes == self._changes:
-                self._remember(digest, key, caller, asked_at + self._cache_seconds)
+            key, caller = await self._learn(digest, self._find(text, digest))
         now = datetime.now(UTC)
         if not key.is_usable(now):
             self._cache.pop(digest, None)
@@ -79,13 +75,7 @@ class Authenticator:
         if cached is not None and self._clock() < cached[2]:
             key, caller, _ = cached
         else:
-            asked_at, changes = self._clock(), self._changes
-            found = await self._store.find_key(sign_in.key_id)
-            if found is None:
-                raise _signed_out()
-            key, caller = found, _caller(found)
-            if changes == self._changes:
-                self._remember(place, key, caller, asked_at + self._cache_seconds)
+            key, caller = await self._learn(place, self._find_signed_in(sign_in.key_id))
         now = datetime.now(UTC)
         if not key.is_usable(now) or not sign_in.is_valid(key, self._pepper, now.timestamp()):
             self._cache.pop(place, None)
@@ -117,11 +107,23 @@ class Authenticator:
             raise AuthenticationFailed("Incorrect API key provided. Keys of this gateway start with sk-gw-.")
         return key
 
-    def _remember(self, digest: bytes, key: ApiKey, caller: Caller, until: float) -> None:
-        self._cache[digest] = (key, caller, until)
-        self._cache.move_to_end(digest)
-        if len(self._cache) > _MAX_CACHED:
-            self._cache.popitem(last=False)
+    async def _find_signed_in(self, key_id: str) -> ApiKey:
+        key = await self._store.find_key(key_id)
+        if key is None:
+            raise _signed_out()
+        return key
+
+    async def _learn(self, place: bytes, answer: Awaitable[ApiKey]) -> tuple[ApiKey, Caller]:
+        """Await the store's answer, and believe it from now on, unless something was changed meanwhile."""
+        asked_at, changes = self._clock(), self._changes  # the answer may be as old as the question
+        key = await answer
+        caller = _caller(key)
+        if changes == self._changes:
+            self._cache[place] = (key, caller, asked_at + self._cache_seconds)
+            self._cache.move_to_end(place)
+            if len(self._cache) > _MAX_CACHED:
+                self._cache.popitem(last=False)
+        return key, caller
 
 
 def _ended(key: ApiKey) -> AuthenticationFailed:

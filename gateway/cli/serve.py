@@ -1,6 +1,6 @@
 """`gateway serve`. What serves is loaded by no other command: it takes longer to load than they take to run."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -19,7 +19,10 @@ def serve(
     settings = read_settings(config)
     given = {"host": host, "port": port, "workers": workers}
     server = settings.server.model_copy(update={name: value for name, value in given.items() if value is not None})
-    with mistakes_reported(), shared_metrics() if server.workers > 1 else nullcontext():
+    with ExitStack() as stack:
+        if server.workers > 1:
+            with mistakes_reported():
+                stack.enter_context(shared_metrics())
         from gateway.cli.server import run_server  # noqa: PLC0415 - see above
 
         code = run_server(settings.model_copy(update={"server": server}))

@@ -10,7 +10,7 @@ from gateway.ports import Store
 from tests.api.composed import STORES, Composed, Json, Person, compose, new_store, refusal
 
 BELOW = ["", "/search?q=ada", "/{}", "/{}/messages", "/{}/stats", "/{}/export"]
-READING = ["", "/search?q=ada", "/{}/messages", "/{}/export"]
+READING = ["", "/search?q=ada", "/{}", "/{}/messages", "/{}/export"]
 
 
 @pytest.fixture(params=STORES)
