@@ -29,11 +29,10 @@ export function formDialog({ title, body, action, isDangerous = false, submit })
           result = await submit();
         } catch (error) {
           errors.replaceChildren(problem(error));
-          errors.scrollIntoView({ block: "nearest" }); // below the fields, of which there may be many
         }
         setBusy(false);
         if (result === false) {
-          go.focus(); // which it lost when it was disabled
+          go.focus(); // which it lost when it was disabled; it brings what is wrong, right above it, into sight
           return;
         }
         isDone = true;
